@@ -1,0 +1,25 @@
+// EngineConfig: the bounds of the loop. Const after construction.
+#pragma once
+
+#include <cstdint>
+
+#include "base/status.h"
+
+namespace sluice {
+
+struct EngineConfig {
+  int vocab_size = 0;
+  int64_t max_model_len = 0;          // prompt + output tokens of one choice
+  int num_blocks = 0;                 // KV blocks in the arena
+  int max_num_seqs = 256;             // sequences in one step
+  int max_num_batched_tokens = 2048;  // tokens in one step
+  int max_queued_requests = 1024;     // submitted and not yet running; more are refused
+  int max_logprob_rows = 256;         // scored prompt rows in one step
+  double decode_gap_ms = 50;          // while choices decode, a step is cut to take about this long
+  int min_prefill_tokens = 32;  // and yet a waiting prompt gets this many tokens in every step
+  bool enable_prefix_caching = true;
+
+  Status validate() const;
+};
+
+}  // namespace sluice

@@ -1,0 +1,114 @@
+// The checks of every op, made once, before either device computes.
+#include "kernels/backend.h"
+
+#include "base/text.h"
+
+namespace sluice {
+namespace {
+
+void check_same_shape(const TensorView& a, const TensorView& b) {
+  SLUICE_CHECK_EQ(a.rows, b.rows);
+  SLUICE_CHECK_EQ(a.cols, b.cols);
+  SLUICE_CHECK(a.dtype == b.dtype);
+}
+
+void check_norm_weight(const TensorView& x, const TensorView& weight) {
+  SLUICE_CHECK(weight.dtype == DType::kF32);
+  SLUICE_CHECK_EQ(weight.rows, 1);
+  SLUICE_CHECK_EQ(weight.cols, x.cols);
+}
+
+void check_kv(const RaggedBatchView& batch, const KvCacheView& kv) {
+  SLUICE_CHECK(batch.host != nullptr);
+  SLUICE_CHECK(kv.arena != nullptr);
+  SLUICE_CHECK(kv.dtype == DType::kF32 || kv.dtype == DType::kBF16);
+  if (kv.head_dim != 64 && kv.head_dim != 128) {
+    fail_check(__FILE__, __LINE__,
+               str("head_dim ", kv.head_dim, " is not supported; built for 64, 128"));
+  }
+}
+
+}  // namespace
+
+Result<Weight> Backend::load_weight(std::string name, std::span<const TensorView> parts,
+                                    DType dtype) {
+  SLUICE_CHECK(!parts.empty());
+  SLUICE_CHECK(dtype != DType::kF16);
+  for (const TensorView& part : parts) SLUICE_CHECK_EQ(part.cols, parts.front().cols);
+  return do_load_weight(std::move(name), parts, dtype);
+}
+
+Result<Weight> Backend::random_weight(std::string name, int64_t rows, int64_t cols, DType dtype,
+                                      uint64_t seed, float scale) {
+  SLUICE_CHECK(rows > 0 && cols > 0);
+  SLUICE_CHECK(dtype != DType::kF16);
+  return do_random_weight(std::move(name), rows, cols, dtype, seed, scale);
+}
+
+void Backend::embed(TensorView out, const Weight& table, const TokenId* ids) {
+  SLUICE_CHECK_EQ(out.cols, table.cols);
+  if (out.rows > 0) do_embed(out, table, ids);
+}
+
+void Backend::rms_norm(TensorView out, TensorView x, TensorView weight, float eps) {
+  check_same_shape(out, x);
+  check_norm_weight(x, weight);
+  if (x.rows > 0) do_rms_norm(out, x, weight, eps);
+}
+
+void Backend::add_rms_norm(TensorView out, TensorView residual, TensorView delta, TensorView weight,
+                           float eps) {
+  check_same_shape(out, residual);
+  check_same_shape(delta, residual);
+  check_norm_weight(residual, weight);
+  if (residual.rows > 0) do_add_rms_norm(out, residual, delta, weight, eps);
+}
+
+void Backend::gemm(TensorView out, TensorView x, const Weight& weight) {
+  SLUICE_CHECK_EQ(out.rows, x.rows);
+  SLUICE_CHECK_EQ(x.cols, weight.cols);
+  SLUICE_CHECK_EQ(out.cols, weight.rows);
+  SLUICE_CHECK(out.dtype == x.dtype || out.dtype == DType::kF32);
+  if (x.rows > 0) do_gemm(out, x, weight);
+}
+
+void Backend::silu_mul(TensorView out, TensorView gate_up) {
+  SLUICE_CHECK_EQ(out.rows, gate_up.rows);
+  SLUICE_CHECK_EQ(2 * out.cols, gate_up.cols);
+  SLUICE_CHECK(out.dtype == gate_up.dtype);
+  if (out.rows > 0) do_silu_mul(out, gate_up);
+}
+
+void Backend::rope_append_kv(TensorView qkv, int num_q_heads, const RopeTable& rope,
+                             const RaggedBatchView& batch, const KvCacheView& kv) {
+  check_kv(batch, kv);
+  SLUICE_CHECK_EQ(qkv.rows, batch.num_tokens);
+  SLUICE_CHECK_EQ(qkv.cols, int64_t{num_q_heads + 2 * kv.num_kv_heads} * kv.head_dim);
+  SLUICE_CHECK_EQ(rope.head_dim, kv.head_dim);
+  if (qkv.rows > 0) do_rope_append_kv(qkv, num_q_heads, rope, batch, kv);
+}
+
+void Backend::attend(TensorView out, TensorView q, int num_q_heads, float scale,
+                     const RaggedBatchView& batch, const KvCacheView& kv, const KvRunsView* runs) {
+  check_kv(batch, kv);
+  check_same_shape(out, q);
+  SLUICE_CHECK_EQ(q.rows, batch.num_tokens);
+  SLUICE_CHECK_EQ(q.cols, int64_t{num_q_heads} * kv.head_dim);
+  SLUICE_CHECK_EQ(num_q_heads % kv.num_kv_heads, 0);
+  if (q.rows > 0) do_attend(out, q, num_q_heads, scale, batch, kv, runs);
+}
+
+void Backend::gather_rows(TensorView out, TensorView x, const int32_t* rows) {
+  SLUICE_CHECK_EQ(out.cols, x.cols);
+  SLUICE_CHECK(out.dtype == x.dtype);
+  if (out.rows > 0) do_gather_rows(out, x, rows);
+}
+
+void Backend::sample(SampledTokens& out, TensorView logits, const SamplingBatch& batch) {
+  SLUICE_CHECK(logits.dtype == DType::kF32);
+  SLUICE_CHECK_EQ(logits.rows, batch.num_rows());
+  out.resize(batch.num_rows());
+  if (logits.rows > 0) do_sample(out, logits, batch);
+}
+
+}  // namespace sluice

@@ -1,0 +1,142 @@
+// Backend: the seam between what is computed and where. An op computes the same on either device.
+//
+// Public functions check shapes once; private virtual do_* compute. Ops are enqueued on the
+// backend's one stream and run in order; nothing allocates after start-up. Pointers inside views
+// are device memory unless a comment says host. One thread at a time may call a Backend (the
+// engine's). "Activations" are f32 or bf16 (see Info); every op accumulates in f32. tokens == 0 is
+// a no-op everywhere.
+#pragma once
+
+#include <memory>
+#include <span>
+#include <string>
+
+#include "base/status.h"
+#include "kernels/ragged_batch.h"
+#include "kernels/sampling_batch.h"
+#include "kernels/tensor.h"
+
+namespace sluice {
+
+struct BackendInfo {
+  std::string name;     // "cpu avx512_bf16, 2 threads"
+  bool is_host = true;  // device memory is host memory
+  int64_t memory_bytes_total = 0;
+  int64_t memory_bytes_free = 0;  // when info() was called
+};
+
+// Rotary tables: cos and sin [positions, head_dim / 2] f32, already scaled. Row p serves position
+// p.
+struct RopeTable {
+  const float* cos = nullptr;
+  const float* sin = nullptr;
+  int64_t num_positions = 0;
+  int head_dim = 0;
+};
+
+class Backend {
+ public:
+  virtual ~Backend() = default;
+  Backend() = default;
+  Backend(const Backend&) = delete;
+  Backend& operator=(const Backend&) = delete;
+
+  virtual BackendInfo info() const = 0;
+  // Element type that activations should have for weights of `weights`; the CPU says f32 for all.
+  virtual DType activation_dtype(DType weights) const = 0;
+
+  // ---- memory: at start-up only
+  // ---------------------------------------------------------------------- Uninitialised; fails
+  // with kResourceExhausted, naming the size, when there is not enough.
+  virtual Result<Buffer> allocate(size_t bytes, Memory where) = 0;
+
+  // Stacks `parts` (host memory, each [rows_i, cols], any dtype) along rows, converts to `dtype`
+  // and arranges the result. The parts may be unmapped after the call. dtype is kF32 or kBF16.
+  Result<Weight> load_weight(std::string name, std::span<const TensorView> parts, DType dtype);
+  // Elements uniform in [-scale, scale], a hash of (seed, row, col) alone, so that every backend
+  // and every arrangement holds the same numbers. For --load-format dummy.
+  Result<Weight> random_weight(std::string name, int64_t rows, int64_t cols, DType dtype,
+                               uint64_t seed, float scale);
+
+  // ---- transfers, in stream order
+  // -------------------------------------------------------------------- At least one side is
+  // Memory::kHost of this backend, or device memory on both. Asynchronous: a host side must stay
+  // untouched until synchronize().
+  virtual void copy(void* to, const void* from, size_t bytes) = 0;
+  virtual void fill_zero(void* to, size_t bytes) = 0;
+  // Waits until every op enqueued so far is done.
+  virtual void synchronize() = 0;
+
+  // ---- ops
+  // -------------------------------------------------------------------------------------------
+  // out[t, :] = table[ids[t], :]          out [tokens, hidden] activations; ids [tokens] device
+  void embed(TensorView out, const Weight& table, const TokenId* ids);
+
+  // out[t, :] = x[t, :] / sqrt(mean(x[t, :]^2) + eps) * weight      source: arXiv:1910.07467
+  //   x, out [tokens, hidden] same dtype, may alias, rows may be strided; weight [1, hidden] f32
+  void rms_norm(TensorView out, TensorView x, TensorView weight, float eps);
+
+  // residual += delta; out = rms_norm(residual)      all [tokens, hidden], one dtype; out may alias
+  // delta
+  void add_rms_norm(TensorView out, TensorView residual, TensorView delta, TensorView weight,
+                    float eps);
+
+  // out = x * weight^T      x [tokens, in] activations; weight [out, in]; out [tokens, out]
+  // activations or f32 Each out element is one fixed-order sum over `in` that does not depend on
+  // the number of tokens where batch_invariant() is true.
+  void gemm(TensorView out, TensorView x, const Weight& weight);
+
+  // out[t, i] = silu(gate_up[t, i]) * gate_up[t, n + i]      gate_up [tokens, 2 n], out [tokens, n]
+  void silu_mul(TensorView out, TensorView gate_up);
+
+  // Rotates the q heads of qkv in place and writes rotated k and plain v of this step to the cache.
+  //   qkv [tokens, (num_q_heads + 2 kv_heads) * head_dim] activations: q heads, then k heads, then
+  //   v heads pairs are (i, i + head_dim / 2), as transformers' rotate_half; source:
+  //   arXiv:2104.09864
+  // Row t goes to slot position % 64 of block position / 64 of its sequence.
+  void rope_append_kv(TensorView qkv, int num_q_heads, const RopeTable& rope,
+                      const RaggedBatchView& batch, const KvCacheView& kv);
+
+  // out[t, h] = sum_j softmax_j(scale * q[t, h] . k[j, g]) v[j, g],  g = h / (num_q_heads /
+  // kv_heads),
+  //   j over the keys visible to row t (ragged_batch.h), cut to `runs` where not null. No key:
+  //   zeros. q, out [tokens, num_q_heads * head_dim] activations, rows may be strided; must not
+  //   alias
+  // Reads the cache after rope_append_kv of the same step. head_dim: 64 or 128.
+  void attend(TensorView out, TensorView q, int num_q_heads, float scale,
+              const RaggedBatchView& batch, const KvCacheView& kv, const KvRunsView* runs);
+
+  // out[i, :] = x[rows[i], :]      rows [out.rows] device
+  void gather_rows(TensorView out, TensorView x, const int32_t* rows);
+
+  // Turns logits [rows, vocab] f32 into tokens as sampling_batch.h says; may overwrite the logits.
+  // `batch` and `out` are host data; `out` is complete after synchronize().
+  void sample(SampledTokens& out, TensorView logits, const SamplingBatch& batch);
+
+  // True where a row's result never depends on the other rows of the call, to the bit.
+  virtual bool batch_invariant() const = 0;
+
+ private:
+  virtual Result<Weight> do_load_weight(std::string name, std::span<const TensorView> parts,
+                                        DType dtype) = 0;
+  virtual Result<Weight> do_random_weight(std::string name, int64_t rows, int64_t cols, DType dtype,
+                                          uint64_t seed, float scale) = 0;
+  virtual void do_embed(TensorView out, const Weight& table, const TokenId* ids) = 0;
+  virtual void do_rms_norm(TensorView out, TensorView x, TensorView weight, float eps) = 0;
+  virtual void do_add_rms_norm(TensorView out, TensorView residual, TensorView delta,
+                               TensorView weight, float eps) = 0;
+  virtual void do_gemm(TensorView out, TensorView x, const Weight& weight) = 0;
+  virtual void do_silu_mul(TensorView out, TensorView gate_up) = 0;
+  virtual void do_rope_append_kv(TensorView qkv, int num_q_heads, const RopeTable& rope,
+                                 const RaggedBatchView& batch, const KvCacheView& kv) = 0;
+  virtual void do_attend(TensorView out, TensorView q, int num_q_heads, float scale,
+                         const RaggedBatchView& batch, const KvCacheView& kv,
+                         const KvRunsView* runs) = 0;
+  virtual void do_gather_rows(TensorView out, TensorView x, const int32_t* rows) = 0;
+  virtual void do_sample(SampledTokens& out, TensorView logits, const SamplingBatch& batch) = 0;
+};
+
+// The CPU backend on `num_threads` threads (the caller is one of them); kernels/cpu.
+std::unique_ptr<Backend> make_cpu_backend(int num_threads);
+
+}  // namespace sluice
