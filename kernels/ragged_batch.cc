@@ -40,6 +40,8 @@ RaggedBatchView RaggedBatchView::of(const RaggedBatch& batch) {
           .kv_lens = batch.kv_lens.data(),
           .block_indptr = batch.block_indptr.data(),
           .blocks = batch.blocks.data(),
+          .num_logit_rows = static_cast<int>(batch.logit_rows.size()),
+          .logit_rows = batch.logit_rows.data(),
           .host = &batch};
 }
 

@@ -47,6 +47,8 @@ struct RaggedBatchView {
   const int32_t* kv_lens = nullptr;
   const int32_t* block_indptr = nullptr;
   const BlockId* blocks = nullptr;
+  int num_logit_rows = 0;
+  const int32_t* logit_rows = nullptr;
   const RaggedBatch* host = nullptr;  // the host's copy, for planning; never null
 
   // View of host memory, for backends whose device memory is host memory.
