@@ -1,0 +1,88 @@
+// DecoderModel: one forward pass for the whole tribe of pre-norm, RoPE, gated-MLP decoders.
+//
+//   embed -> [ norm, qkv, rope + append, attend, o | norm, gate_up, silu_mul, down ] x layers ->
+//   norm
+//                                              ^ the last layer keeps only the logit rows from here
+//   lm_head on slices of those rows
+//
+// What differs between families is data (ModelConfig, families.cc), never a name in an if.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+#include "engine/attention/attention.h"
+#include "engine/model/model_config.h"
+#include "kernels/backend.h"
+#include "kvcache/kv_layout.h"
+
+namespace sluice {
+
+struct LayerWeights {
+  TensorView attention_norm;  // [1, hidden] f32
+  Weight qkv;                 // [q_width + 2 kv_width, hidden]: q rows, then k, then v
+  Weight o;                   // [hidden, q_width]
+  TensorView mlp_norm;        // [1, hidden] f32
+  Weight gate_up;             // [2 intermediate, hidden]: gate rows, then up
+  Weight down;                // [hidden, intermediate]
+};
+
+struct DecoderWeights {
+  Weight embedding;               // [vocab, hidden]
+  std::optional<Weight> lm_head;  // [vocab, hidden]; absent: tied to the embedding
+  std::vector<LayerWeights> layers;
+  TensorView final_norm;      // [1, hidden] f32
+  Buffer norms;               // backs every norm view
+  Buffer rope_cos, rope_sin;  // [positions, head_dim / 2] f32
+  RopeTable rope;
+};
+
+// Activations of one step at most `max_tokens` long, allocated once. Contents live from forward()
+// to the next forward().
+class Workspace {
+ public:
+  static Result<Workspace> create(Backend& backend, const ModelConfig& config, DType activations,
+                                  int64_t max_tokens);
+
+ private:
+  friend class DecoderModel;
+  TensorView residual_, hidden_;  // [max_tokens, hidden]
+  TensorView qkv_;                // [max_tokens, qkv_width]
+  TensorView attention_;          // [max_tokens, q_width]
+  TensorView gate_up_;            // [max_tokens, 2 intermediate]
+  TensorView gated_;              // [max_tokens, intermediate]
+  Buffer storage_;
+};
+
+// Const after load: any number of workspaces may run through it, one at a time (the backend's
+// thread).
+class DecoderModel {
+ public:
+  // `weights` come from `backend`, which must outlive the model.
+  DecoderModel(const ModelConfig& config, DecoderWeights weights, DType weight_dtype,
+               Backend& backend);
+
+  const ModelConfig& config() const { return config_; }
+  DType weight_dtype() const { return weight_dtype_; }
+  int64_t max_model_len() const { return weights_.rope.num_positions; }
+  // Shape of this model's KV cache with elements of `dtype` (kF32 or kBF16).
+  KvLayout kv_layout(DType dtype) const;
+  Result<Workspace> make_workspace(int64_t max_tokens) const;
+
+  // Writes K and V of the batch's tokens into `arena` (blocks of `layout`) and returns the final
+  // normed states of its logit rows, [num_logit_rows, hidden] in the workspace. Asynchronous.
+  TensorView forward(const RaggedBatchView& batch, std::byte* arena, const KvLayout& layout,
+                     AttentionPolicy& attention, Workspace& workspace) const;
+
+  // logits[i, :] = states[i, :] * head^T      logits [n, vocab] f32; states: rows of forward()'s
+  void lm_head(TensorView logits, TensorView states) const;
+
+ private:
+  ModelConfig config_;
+  DecoderWeights weights_;
+  DType weight_dtype_;
+  Backend& backend_;
+};
+
+}  // namespace sluice
