@@ -13,6 +13,7 @@ namespace sluice {
 enum class StatusCode {
   kOk,
   kInvalidArgument,    // the request is wrong; sending it again cannot help
+  kTooLong,            // wrong as above: more tokens than the model's length
   kNotFound,           // names something that is not there
   kUnauthenticated,    // no key, or a wrong one
   kResourceExhausted,  // a bound is reached now; later may work

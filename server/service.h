@@ -31,6 +31,7 @@ struct ChatMessage {
 struct GenerateCall {
   std::variant<std::string, std::vector<TokenId>, std::vector<ChatMessage>> prompt;
   bool add_generation_prompt = true;
+  bool add_special_tokens = true;  // text prompts: the tokenizer's bos, if it adds one
   SamplingParams sampling;
   bool max_tokens_given = false;  // else: what fits into the model's length
   std::vector<std::string> stop;  // stop strings; not part of the text
@@ -47,6 +48,7 @@ struct TextLogprob {
   std::string text;  // lossy where the bytes are no UTF-8
   std::string bytes;
   float logprob = 0;
+  int rank = 0;  // 1: it was the most likely one; 0: not known
   struct Alternative {
     TokenId id = 0;
     std::string text;
@@ -65,7 +67,8 @@ struct TextDelta {
   FinishReason finish = FinishReason::kNone;
   std::string stop_reason;  // the stop string or id that ended it, if any
   std::optional<TokenId> stop_id;
-  Status error;  // for FinishReason::kError
+  Status error;                                // for FinishReason::kError
+  std::chrono::steady_clock::time_point time;  // when the engine made the last token of it
 };
 
 struct Usage {
@@ -106,7 +109,8 @@ class Service {
   virtual ~Service() = default;
 
   // Everything wrong with `call` is a Status here, before the engine hears of it: kInvalidArgument
-  // names the field, the value and the limit; kResourceExhausted: the queue is full; kUnavailable:
+  // names the field, the value and the limit; kTooLong: prompt and max_tokens exceed the
+  // model's length; kResourceExhausted: the queue is full; kUnavailable:
   // loading, draining.
   virtual Result<std::unique_ptr<Generation>> generate(GenerateCall call) = 0;
 
