@@ -1,3 +1,4 @@
+// RaggedBatch: its check and the view of it.
 #include "kernels/ragged_batch.h"
 
 #include "base/check.h"

@@ -1,3 +1,4 @@
+// SamplingBatch: its check; the room for what a step samples.
 #include "kernels/sampling_batch.h"
 
 #include "base/check.h"
