@@ -1,0 +1,149 @@
+// The table of the server's options: name, bounds and meaning of each. configs/server.yaml repeats
+// it with comments, and a test holds the two together.
+#include "server/config.h"
+
+#include <cstdlib>
+
+namespace sluice {
+namespace {
+
+constexpr double kMaxCount = 1 << 20;  // of sequences, tokens a step, queued requests
+constexpr double kMaxBytes = 0x1p50;
+
+void add_model_options(OptionSet& options, ServerConfig& config) {
+  options.add({.name = "model",
+               .group = kModelGroup,
+               .target = &config.model,
+               .help = "Directory with config.json and weights, or a config.json alone with "
+                       "--load-format dummy. Default: the embedded sluice-tiny",
+               .positional = true});
+  options.add({.name = "served-model-name",
+               .group = kModelGroup,
+               .target = &config.served_model_names,
+               .help = "Name in the API, repeatable; the first one is reported. Default: the "
+                       "directory's name"});
+  options.add({.name = "load-format",
+               .group = kModelGroup,
+               .target = &config.load_format,
+               .help = "dummy: random weights from --seed, no weight files",
+               .choices = {"auto", "dummy"}});
+  options.add({.name = "dtype",
+               .group = kModelGroup,
+               .target = &config.dtype,
+               .help = "Element type of the weights in memory; auto: as in the checkpoint",
+               .choices = {"auto", "bfloat16", "float32"}});
+  options.add({.name = "max-model-len",
+               .group = kModelGroup,
+               .target = &config.max_model_len,
+               .help = "Most tokens of prompt and output together; auto: the model's own limit",
+               .min = 1,
+               .max = 1 << 24,
+               .zero_is_auto = true});
+  options.add({.name = "seed",
+               .group = kModelGroup,
+               .target = &config.seed,
+               .help = "Seed of dummy weights",
+               .max = 0x1p53});
+}
+
+void add_device_options(OptionSet& options, ServerConfig& config) {
+  options.add({.name = "device",
+               .group = kDeviceGroup,
+               .target = &config.device,
+               .help = "Where the model runs; auto: the best device that this build supports",
+               .choices = {"auto", "cpu", "cuda"}});
+  options.add({.name = "threads",
+               .group = kDeviceGroup,
+               .target = &config.threads,
+               .help = "Threads of the CPU backend; auto: one a core",
+               .min = 1,
+               .max = 1024,
+               .zero_is_auto = true});
+  options.add({.name = "batch-invariant",
+               .group = kDeviceGroup,
+               .target = &config.batch_invariant,
+               .help = "Outputs that do not depend, to the bit, on what else is in the batch"});
+}
+
+void add_cache_options(OptionSet& options, ServerConfig& config) {
+  options.add({.name = "kv-cache-dtype",
+               .group = kCacheGroup,
+               .target = &config.kv_cache_dtype,
+               .help = "Element type of cached keys and values; auto: that of the weights",
+               .choices = {"auto", "bfloat16", "float32"}});
+  options.add({.name = "kv-cache-memory-bytes",
+               .group = kCacheGroup,
+               .target = &config.kv_cache_memory,
+               .help = "Memory of the KV cache, as 1GiB or 512MiB; auto on the CPU: at most 1GiB "
+                       "and a quarter of the free memory, but room for one longest sequence",
+               .min = 1,
+               .max = kMaxBytes,
+               .zero_is_auto = true});
+  options.add({.name = "enable-prefix-caching",
+               .group = kCacheGroup,
+               .target = &config.enable_prefix_caching,
+               .help = "Keep finished prompts' keys and values for requests that begin alike"});
+}
+
+void add_scheduler_options(OptionSet& options, ServerConfig& config) {
+  options.add({.name = "max-num-seqs",
+               .group = kSchedulerGroup,
+               .target = &config.max_num_seqs,
+               .help = "Most sequences in one step",
+               .min = 1,
+               .max = kMaxCount});
+  options.add({.name = "max-num-batched-tokens",
+               .group = kSchedulerGroup,
+               .target = &config.max_num_batched_tokens,
+               .help = "Most tokens in one step; longer prompts are computed in chunks",
+               .min = 1,
+               .max = kMaxCount});
+  options.add({.name = "max-queued-requests",
+               .group = kSchedulerGroup,
+               .target = &config.max_queued_requests,
+               .help = "Most requests that wait; more are refused with status 429",
+               .min = 1,
+               .max = kMaxCount});
+  options.add({.name = "decode-gap-ms",
+               .group = kSchedulerGroup,
+               .target = &config.decode_gap_ms,
+               .help = "While others decode, prompts are cut so that a step takes about this long",
+               .min = 1,
+               .max = 60000});
+}
+
+void add_http_options(OptionSet& options, ServerConfig& config) {
+  options.add({.name = "host",
+               .group = kHttpGroup,
+               .target = &config.host,
+               .help = "Address to listen on; 0.0.0.0 for all of IPv4, :: for all"});
+  options.add({.name = "port",
+               .group = kHttpGroup,
+               .target = &config.port,
+               .help = "Port to listen on; 0: any free one, named in the log",
+               .max = 65535});
+  options.add({.name = "shutdown-timeout",
+               .group = kHttpGroup,
+               .target = &config.shutdown_timeout_s,
+               .help = "Seconds that running requests are given after SIGTERM",
+               .max = 3600});
+}
+
+}  // namespace
+
+void add_server_options(OptionSet& options, ServerConfig& config) {
+  add_model_options(options, config);
+  add_device_options(options, config);
+  add_cache_options(options, config);
+  add_scheduler_options(options, config);
+  add_http_options(options, config);
+  options.add({.name = "log-level",
+               .group = kLogGroup,
+               .target = &config.log_level,
+               .help = "Least important lines that are logged",
+               .choices = {"debug", "info", "warning", "error", "off"}});
+}
+
+const char* process_environment(const std::string& name) { return std::getenv(name.c_str()); }
+
+}  // namespace sluice

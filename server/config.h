@@ -1,0 +1,55 @@
+// ServerConfig: everything that an operator may set, with its default; and the table that reads it.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "server/options.h"
+
+namespace sluice {
+
+// Groups of options; the headings of --help. A command hides the groups that it has no use for.
+inline constexpr const char* kModelGroup = "Model";
+inline constexpr const char* kDeviceGroup = "Device";
+inline constexpr const char* kCacheGroup = "KV cache";
+inline constexpr const char* kSchedulerGroup = "Scheduler";
+inline constexpr const char* kHttpGroup = "HTTP";
+inline constexpr const char* kLogGroup = "Log";
+
+// Defaults stand here; names, bounds and meaning in add_server_options (config.cc).
+struct ServerConfig {
+  std::string model;  // directory; empty: the embedded model
+  std::vector<std::string> served_model_names;
+  std::string load_format = "auto";
+  std::string dtype = "auto";
+  int64_t max_model_len = 0;  // 0: the model's own
+  int64_t seed = 0;
+
+  std::string device = "auto";
+  int64_t threads = 0;  // 0: one a core
+  bool batch_invariant = false;
+
+  std::string kv_cache_dtype = "auto";
+  ByteCount kv_cache_memory;  // 0: assembly.cc chooses
+  bool enable_prefix_caching = true;
+
+  int64_t max_num_seqs = 256;
+  int64_t max_num_batched_tokens = 2048;
+  int64_t max_queued_requests = 1024;
+  double decode_gap_ms = 50;
+
+  std::string host = "127.0.0.1";
+  int64_t port = 8000;
+  double shutdown_timeout_s = 30;
+
+  std::string log_level = "info";
+};
+
+// Binds every option of the server to `config`, which must outlive `options`.
+void add_server_options(OptionSet& options, ServerConfig& config);
+
+// The process's environment, for OptionSet::read.
+const char* process_environment(const std::string& name);
+
+}  // namespace sluice
