@@ -18,6 +18,7 @@ struct EngineConfig {
   double decode_gap_ms = 50;          // while choices decode, a step is cut to take about this long
   int min_prefill_tokens = 32;  // and yet a waiting prompt gets this many tokens in every step
   bool enable_prefix_caching = true;
+  uint64_t seed = 0;  // requests without a seed draw theirs from this one, in order of arrival
 
   Status validate() const;
 };

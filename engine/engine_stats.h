@@ -17,6 +17,7 @@ struct EngineStats {
   int64_t requests_finished = 0, requests_cancelled = 0, requests_failed = 0;
   double decode_gap_ms_max = 0;  // longest time between two tokens of one choice
   int64_t last_step_age_ms = 0;  // since a step ended, while work waits; else 0
+  bool failed = false;  // the engine's state is suspect: it serves nothing any more, restart it
   KvCacheStats kv;
 };
 

@@ -2,13 +2,14 @@
 //
 // The engine thread pushes, one consumer pops. Its bound is the request's own token limit
 // (n * max_tokens events and one finish a choice), so push never blocks and a slow client never
-// holds up the loop. The notifier runs on the engine thread after a push into an empty queue: it
-// must only wake somebody (post to an executor, notify a condition variable).
+// holds up the loop. The notifier runs on the engine thread, under the stream's lock, when an empty
+// stream gets an event: it must only wake somebody (post to an executor, notify a condition
+// variable), never touch this stream and never throw.
 #pragma once
 
 #include <chrono>
+#include <condition_variable>
 #include <cstdint>
-#include <deque>
 #include <functional>
 #include <mutex>
 #include <optional>
@@ -39,15 +40,18 @@ enum class FinishReason : uint8_t {
 };
 
 struct TokenEvent {
-  int choice = 0;                       // 0 ... n - 1
-  std::optional<TokenId> token;         // absent in a finish without a token and in prompt events
+  int choice = 0;  // 0 ... n - 1
+  // Absent in a finish without a token. The id that ends a choice is here too, in the event with
+  // its finish: it counts as an output token and is not part of the text.
+  std::optional<TokenId> token;
   std::optional<TokenLogprob> logprob;  // if asked for
-  std::vector<TokenLogprob>
-      prompt_logprobs;  // once, before the first token: positions 1 ... prompt - 1
+  // Once, in the first event of choice 0: positions 1 ... prompt - 1.
+  std::vector<TokenLogprob> prompt_logprobs;
   FinishReason finish = FinishReason::kNone;  // set in a choice's last event
   std::optional<TokenId> stop_id;             // the id that ended it, for kStop
   Status error;                               // for kError
-  int64_t cached_tokens = 0;  // prompt tokens found in the prefix cache (first event)
+  // Prompt tokens found in the prefix cache, in the first event of choice 0; else 0.
+  int64_t cached_tokens = 0;
   std::chrono::steady_clock::time_point time;  // when the engine made it
 };
 
@@ -55,8 +59,8 @@ class OutputStream {
  public:
   // Engine thread.
   void push(TokenEvent event);
-  // Any thread; replaces the notifier. Runs it at once (on the calling thread) if events wait
-  // already.
+  // Any thread; replaces the notifier, null: none. Runs it at once (on the calling thread) if
+  // events wait already. When this returns, the old notifier is not running and never will.
   void set_notifier(std::function<void()> notify);
   // The consumer: moves all waiting events out, in order. Never blocks.
   std::vector<TokenEvent> drain();
@@ -65,7 +69,8 @@ class OutputStream {
 
  private:
   std::mutex mutex_;
-  std::deque<TokenEvent> events_;
+  std::condition_variable arrived_;  // for wait()
+  std::vector<TokenEvent> events_;
   std::function<void()> notify_;
 };
 

@@ -12,20 +12,27 @@
 
 namespace sluice {
 
+inline constexpr int kAllChoices = -1;
+
 class RequestQueue {
  public:
   explicit RequestQueue(size_t max_waiting) : max_waiting_(max_waiting) {}
 
   // kResourceExhausted when max_waiting requests are not yet running; kUnavailable after close().
   Status submit(RequestPtr request);
-  // No-op for an unknown or finished id. Never fails, never blocks.
-  void cancel(std::string id);
+  // Ends one choice of a request, or all of them. No-op for an unknown or finished one. Never
+  // fails, never blocks.
+  void cancel(std::string id, int choice = kAllChoices);
   // Nothing is accepted from now on; what is inside is still served. Idempotent.
   void close();
 
+  struct Cancellation {
+    std::string id;
+    int choice = kAllChoices;
+  };
   struct Drained {
     std::vector<RequestPtr> submitted;
-    std::vector<std::string> cancelled;
+    std::vector<Cancellation> cancelled;  // to be applied after `submitted`
     bool closed = false;
   };
   // Engine thread: takes everything; waits up to `limit` while there is nothing.

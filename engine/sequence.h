@@ -1,7 +1,9 @@
 // Sequence: the progress of one choice of one request. Engine thread only.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
+#include <memory>
 #include <vector>
 
 #include "engine/request.h"
@@ -9,11 +11,16 @@
 
 namespace sluice {
 
-enum class SequenceState : uint8_t { kWaiting, kRunning, kFinished };
+enum class SequenceState : uint8_t {
+  kFollowing,  // a choice that waits until an earlier one has computed their common prompt
+  kWaiting,    // in the scheduler's queue; holds no blocks
+  kRunning,    // has a seat; its table covers what is computed
+  kFinished,   // its last event is out; a step in flight may still name it, and is ignored
+};
 
-// tokens = prompt, then every output token that is known. While a step that samples for this
-// sequence is in flight, one more token exists whose id is not known yet: num_pending is 1 and the
-// next step may read it.
+// tokens = prompt, then every output token that is known. Each step in flight that samples for this
+// sequence adds one whose id is not known yet: num_pending is 0 or 1 whenever a step is planned
+// (that step may read it: StepEntry::last_is_pending), and one more once it is launched.
 //
 //   | computed (K and V in the cache, or being written by a launched step) | to compute |
 //   0                                                            num_computed          num_tokens()
@@ -21,17 +28,30 @@ struct Sequence {
   RequestPtr request;
   int choice = 0;
   std::vector<TokenId> tokens;
-  int num_pending = 0;  // 0 or 1
+  int num_pending = 0;  // 0 ... steps in flight
   int64_t num_computed = 0;
   BlockTable table;
   SequenceState state = SequenceState::kWaiting;
   uint64_t seed = 0;
   int num_preemptions = 0;
-  uint64_t order = 0;  // arrival number: FCFS among equal priorities
+  uint64_t order = 0;  // arrival number of the request: FCFS among equal priorities
+
+  // kFollowing choices of the same request, to be forked from this one; theirs is its `leader`.
+  std::vector<std::shared_ptr<Sequence>> followers;
+  Sequence* leader = nullptr;
+
+  int64_t cached_tokens = 0;  // prompt tokens found in the prefix cache when first admitted
+  std::vector<TokenLogprob> prompt_logprobs;  // collected so far, positions 1 ...
+  bool started = false;                       // an event of it is out
+  std::chrono::steady_clock::time_point last_token_time;
 
   int64_t prompt_len() const { return static_cast<int64_t>(request->prompt.size()); }
   int64_t num_tokens() const { return static_cast<int64_t>(tokens.size()) + num_pending; }
   int64_t num_output() const { return num_tokens() - prompt_len(); }
+  // Prompt positions still to be scored, all by the first choice.
+  bool scores_prompt() const { return request->sampling.prompt_logprobs && choice == 0; }
 };
+
+using SequencePtr = std::shared_ptr<Sequence>;
 
 }  // namespace sluice

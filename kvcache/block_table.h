@@ -1,6 +1,7 @@
 // The ordered blocks of one sequence: blocks()[i] holds its tokens [64 i, 64 i + 64).
 #pragma once
 
+#include <cstdint>
 #include <vector>
 
 #include "base/types.h"
@@ -12,10 +13,10 @@ namespace sluice {
 // releases none.
 struct BlockTable {
   std::vector<BlockId> blocks;
-  // Leading blocks whose content is already under their hash in the prefix cache
-  // (KvCacheManager::publish).
+  // KvCacheManager's own: leading blocks whose content is in the prefix cache, under this table's
+  // block or an equal one, and the prefix number (prefix_cache.h) of the last of them.
   int num_published = 0;
-  uint64_t last_hash = 0;  // chained hash of the last published block
+  uint64_t last_prefix = 0;
 
   int64_t capacity_tokens() const { return static_cast<int64_t>(blocks.size()) * kBlockTokens; }
 };

@@ -3,8 +3,7 @@
 //   match_prefix   fills an empty table with cached blocks that hold a prefix of `tokens`
 //   reserve        grows a table to hold n tokens, all or nothing
 //   publish        makes a table's full, computed blocks findable by their content
-//   release        gives a table's blocks back; published ones stay findable until their memory is
-//   needed
+//   release        gives a table's blocks back; published ones stay findable until reused
 //
 // A block is free (in nobody's table) or held (reference count >= 1). Free blocks that carry a hash
 // are reused last, least recently used first. Engine thread only.
@@ -12,12 +11,11 @@
 
 #include <cstdint>
 #include <span>
-#include <unordered_map>
-#include <vector>
 
 #include "kvcache/block_pool.h"
 #include "kvcache/block_table.h"
 #include "kvcache/kv_cache_stats.h"
+#include "kvcache/prefix_cache.h"
 
 namespace sluice {
 
@@ -38,14 +36,15 @@ class KvCacheManager {
   // Grows `table` to hold num_tokens; true if it holds them now. On false nothing has changed.
   bool reserve(BlockTable& table, int64_t num_tokens);
 
-  // Publishes the full blocks of tokens[0, num_computed). If another block with the same content is
-  // published already, this one stays private. O(new full blocks).
+  // Publishes the full blocks of tokens[0, num_computed), which must be computed and under this
+  // salt from the start. If another block with the same content is published already, this one
+  // stays private. O(new full blocks).
   void publish(BlockTable& table, std::span<const TokenId> tokens, int64_t num_computed,
                uint64_t salt);
 
   // Makes the empty `child` share the full blocks of the parent's first num_tokens tokens by
-  // reference and returns the tokens shared, a multiple of kBlockTokens. Works with prefix caching
-  // off.
+  // reference and returns the tokens shared, a multiple of kBlockTokens. Nobody may write to them
+  // any more. Works with prefix caching off.
   int64_t fork(const BlockTable& parent, int64_t num_tokens, BlockTable& child);
 
   // Empties `table`. Idempotent.
@@ -54,14 +53,16 @@ class KvCacheManager {
   // Forgets every published block that nobody holds (POST /reset_prefix_cache, tests).
   void drop_cached();
 
-  int64_t num_free_blocks() const;
-  int64_t capacity_tokens() const { return int64_t{num_blocks_} * kBlockTokens; }
-  KvCacheStats stats() const;
-  // CHECKs that counts, lists and hashes agree. O(blocks). For tests.
+  int64_t num_free_blocks() const { return pool_.num_free(); }
+  int64_t capacity_tokens() const { return int64_t{pool_.num_blocks()} * kBlockTokens; }
+  KvCacheStats stats() const;  // less the prefix_* counters, which belong to whoever admits
+  // CHECKs that counts, lists and hashes agree, given every table that holds blocks. O(blocks).
   void check_invariants(std::span<const BlockTable* const> all_tables) const;
 
  private:
-  int num_blocks_ = 0;
+  BlockPool pool_;
+  PrefixCache prefixes_;
+  bool enable_prefix_caching_;
 };
 
 }  // namespace sluice
