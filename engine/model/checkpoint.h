@@ -1,46 +1,18 @@
 // Checkpoint: the named tensors of a model directory's safetensors files, mapped read-only.
 //
-//   file   | header length, 8 bytes LE | JSON header            | data                        |
-//                                       name -> dtype, shape, [begin, end) of data
-//
-// One file (model.safetensors) or several that model.safetensors.index.json lists. The files may
-// come from strangers: every length, offset, shape and path is checked before it is used.
-// Format: huggingface/safetensors.
+// One file (model.safetensors) or several that model.safetensors.index.json lists.
 #pragma once
 
 #include <cstddef>
-#include <cstdint>
 #include <map>
-#include <optional>
 #include <span>
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include "base/status.h"
-#include "base/types.h"
+#include "engine/model/safetensors.h"
 
 namespace sluice {
-
-// One tensor of one file. begin and end count from the start of the file's data.
-struct TensorEntry {
-  std::string name;
-  std::string dtype_name;      // as in the file: "BF16"
-  std::optional<DType> dtype;  // absent: a type that no weight may have
-  std::vector<int64_t> shape;
-  uint64_t begin = 0;
-  uint64_t end = 0;
-};
-
-struct SafetensorsHeader {
-  uint64_t data_offset = 0;          // in the file
-  std::vector<TensorEntry> tensors;  // by ascending begin
-};
-
-// Checks and reads the header of a whole file's bytes. Tensors must fill the data exactly, without
-// overlap or hole, as the format demands. `file` names it in messages.
-Result<SafetensorsHeader> parse_safetensors(std::span<const std::byte> bytes,
-                                            const std::string& file);
 
 // A read-only mapping of one file; unmapped by the destructor.
 class MappedFile {

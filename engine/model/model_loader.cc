@@ -1,0 +1,314 @@
+// From named tensors, or from a seed, to packed weights.
+#include "engine/model/model_loader.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <set>
+#include <utility>
+
+#include "base/log.h"
+#include "base/text.h"
+#include "engine/model/checkpoint.h"
+#include "engine/model/families.h"
+
+namespace sluice {
+namespace {
+
+// One tensor of the checkpoint: its name and its rows; all parts of a matrix share the columns.
+struct Part {
+  std::string name;
+  int64_t rows = 0;
+};
+
+// Where parameters come from: a checkpoint or a seed.
+class WeightSource {
+ public:
+  virtual ~WeightSource() = default;
+  // The parts stacked along rows, [sum of rows, cols].
+  virtual Result<Weight> matrix(const std::vector<Part>& parts, int64_t cols) = 0;
+  // A norm's weights into out [size] f32.
+  virtual Status vector(const std::string& name, int64_t size, float* out) = 0;
+};
+
+class DummySource final : public WeightSource {
+ public:
+  DummySource(Backend& backend, DType dtype, uint64_t seed)
+      : backend_(backend), dtype_(dtype), seed_(seed) {}
+
+  // Variance 1 / cols: a normed input gives outputs of variance 1 in every layer, so activations
+  // and logits stay finite at any depth.
+  Result<Weight> matrix(const std::vector<Part>& parts, int64_t cols) override {
+    int64_t rows = 0;
+    for (const Part& part : parts) rows += part.rows;
+    const float scale = std::sqrt(3.0F / static_cast<float>(cols));
+    return backend_.random_weight(parts.front().name, rows, cols, dtype_, seed_++, scale);
+  }
+  Status vector(const std::string& /*name*/, int64_t size, float* out) override {
+    std::fill_n(out, size, 1.0F);
+    return {};
+  }
+
+ private:
+  Backend& backend_;
+  DType dtype_;
+  uint64_t seed_;  // of the next matrix
+};
+
+std::string shape_text(const std::vector<int64_t>& shape) {
+  std::string text = "[";
+  for (const int64_t extent : shape) text += (text.size() > 1 ? ", " : "") + std::to_string(extent);
+  return text + "]";
+}
+
+float element(const std::byte* data, DType dtype, int64_t i) {
+  const std::byte* at = data + static_cast<size_t>(i) * size_of(dtype);
+  if (dtype == DType::kF32) {
+    float value = 0;
+    std::memcpy(&value, at, sizeof value);
+    return value;
+  }
+  uint16_t bits = 0;
+  std::memcpy(&bits, at, sizeof bits);
+  return dtype == DType::kBF16 ? to_float(BF16{bits}) : half_to_float(bits);
+}
+
+class CheckpointSource final : public WeightSource {
+ public:
+  CheckpointSource(Checkpoint checkpoint, std::string dir, Backend& backend, DType dtype)
+      : checkpoint_(std::move(checkpoint)),
+        dir_(std::move(dir)),
+        backend_(backend),
+        dtype_(dtype) {}
+
+  Result<Weight> matrix(const std::vector<Part>& parts, int64_t cols) override {
+    std::vector<const Checkpoint::Tensor*> tensors;
+    std::vector<TensorView> views;
+    std::vector<std::vector<float>> aligned;  // copies of what is not aligned in its file
+    for (const Part& part : parts) {
+      const Result<const Checkpoint::Tensor*> tensor = take(part.name, {part.rows, cols});
+      if (!tensor.ok()) return tensor.status();
+      tensors.push_back(tensor.value());
+      views.push_back(view(*tensor.value(), part.rows, cols, aligned));
+    }
+    Result<Weight> weight = backend_.load_weight(parts.front().name, views, dtype_);
+    for (const Checkpoint::Tensor* tensor : tensors) checkpoint_.drop(*tensor);
+    return weight;
+  }
+
+  Status vector(const std::string& name, int64_t size, float* out) override {
+    const Result<const Checkpoint::Tensor*> tensor = take(name, {size});
+    if (!tensor.ok()) return tensor.status();
+    const Checkpoint::Tensor& found = *tensor.value();
+    for (int64_t i = 0; i < size; ++i) out[i] = element(found.bytes.data(), *found.entry.dtype, i);
+    return {};
+  }
+
+  // One line that names what nobody asked for; silence when there is nothing.
+  void warn_about_unused() const {
+    constexpr size_t kMaxNamed = 3;
+    size_t count = 0;
+    std::string names;
+    for (const auto& [name, tensor] : checkpoint_.tensors()) {
+      if (taken_.contains(name)) continue;
+      if (count < kMaxNamed) names += (count == 0 ? "" : ", ") + name;
+      ++count;
+    }
+    if (count == 0) return;
+    log_warning(str(dir_, " has ", count, " tensor(s) that the model does not use: ", names,
+                    count > kMaxNamed ? ", ..." : ""));
+  }
+
+ private:
+  Result<const Checkpoint::Tensor*> take(const std::string& name,
+                                         const std::vector<int64_t>& shape) {
+    const Checkpoint::Tensor* tensor = checkpoint_.find(name);
+    if (tensor == nullptr) {
+      return Status(StatusCode::kNotFound,
+                    str(dir_, ": no file has tensor ", name, " of shape ", shape_text(shape)),
+                    dir_);
+    }
+    const std::string& path = checkpoint_.path_of(*tensor);
+    if (tensor->entry.shape != shape) {
+      return invalid_argument(
+          str(path, ": tensor ", name, " has shape ", shape_text(tensor->entry.shape),
+              "; config.json says ", shape_text(shape)),
+          path);
+    }
+    if (!tensor->entry.dtype) {
+      return invalid_argument(str(path, ": tensor ", name, " is ", tensor->entry.dtype_name,
+                                  "; expected F32, BF16 or F16"),
+                              path);
+    }
+    taken_.insert(name);
+    return tensor;
+  }
+
+  static TensorView view(const Checkpoint::Tensor& tensor, int64_t rows, int64_t cols,
+                         std::vector<std::vector<float>>& aligned) {
+    const DType dtype = *tensor.entry.dtype;
+    const auto address = reinterpret_cast<uintptr_t>(tensor.bytes.data());
+    // Views are of mutable memory; load_weight only reads.
+    auto* data = const_cast<std::byte*>(tensor.bytes.data());
+    if (address % size_of(dtype) == 0) return TensorView::dense(data, dtype, rows, cols);
+    std::vector<float>& copy = aligned.emplace_back(static_cast<size_t>(rows * cols));
+    for (int64_t i = 0; i < rows * cols; ++i)
+      copy[static_cast<size_t>(i)] = element(data, dtype, i);
+    return TensorView::dense(copy.data(), DType::kF32, rows, cols);
+  }
+
+  Checkpoint checkpoint_;
+  std::string dir_;  // for messages
+  std::set<std::string> taken_;
+  Backend& backend_;
+  DType dtype_;
+};
+
+// Host memory filled by `fill`, copied to the device.
+template <typename Fill>
+Result<Buffer> upload_floats(Backend& backend, int64_t count, const Fill& fill) {
+  const size_t bytes = static_cast<size_t>(count) * sizeof(float);
+  Result<Buffer> host = backend.allocate(bytes, Memory::kHost);
+  if (!host.ok()) return host.status();
+  SLUICE_RETURN_IF_ERROR(fill(host->as<float>()));
+  if (backend.info().is_host) return host;
+  Result<Buffer> device = backend.allocate(bytes, Memory::kDevice);
+  if (!device.ok()) return device.status();
+  backend.copy(device->data(), host->data(), bytes);
+  backend.synchronize();
+  return device;
+}
+
+// Angle of pair i at position p: p * theta^(-2 i / head_dim). In double: at position 10^5 a float
+// angle is off by several thousandths. Source: arXiv:2104.09864.
+Status load_rope(const ModelConfig& config, int64_t positions, Backend& backend,
+                 DecoderWeights& weights) {
+  const int pairs = config.head_dim / 2;
+  std::vector<double> frequency(static_cast<size_t>(pairs));
+  for (int i = 0; i < pairs; ++i)
+    frequency[i] = std::pow(config.rope_theta, -2.0 * i / config.head_dim);
+  const auto table = [&](double (*wave)(double)) {
+    return upload_floats(backend, positions * pairs, [&](float* out) {
+      for (int64_t p = 0; p < positions; ++p)
+        for (int i = 0; i < pairs; ++i)
+          *out++ = static_cast<float>(wave(static_cast<double>(p) * frequency[i]));
+      return Status();
+    });
+  };
+  Result<Buffer> cosines = table([](double x) { return std::cos(x); });
+  if (!cosines.ok()) return cosines.status();
+  Result<Buffer> sines = table([](double x) { return std::sin(x); });
+  if (!sines.ok()) return sines.status();
+  weights.rope_cos = std::move(cosines).value();
+  weights.rope_sin = std::move(sines).value();
+  weights.rope = {.cos = weights.rope_cos.as<float>(),
+                  .sin = weights.rope_sin.as<float>(),
+                  .num_positions = positions,
+                  .head_dim = config.head_dim};
+  return {};
+}
+
+// Two norms a layer and the final one, in one buffer.
+Status load_norms(const ModelConfig& config, const WeightNames& names, WeightSource& source,
+                  Backend& backend, DecoderWeights& weights) {
+  const int64_t hidden = config.hidden_size;
+  std::vector<std::string> order;
+  for (int i = 0; i < config.num_layers; ++i) {
+    order.push_back(names.of_layer(i, names.attention_norm));
+    order.push_back(names.of_layer(i, names.mlp_norm));
+  }
+  order.push_back(names.final_norm);
+  Result<Buffer> norms =
+      upload_floats(backend, hidden * static_cast<int64_t>(order.size()), [&](float* out) {
+        for (const std::string& name : order) {
+          SLUICE_RETURN_IF_ERROR(source.vector(name, hidden, out));
+          out += hidden;
+        }
+        return Status();
+      });
+  if (!norms.ok()) return norms.status();
+  weights.norms = std::move(norms).value();
+  auto* next = weights.norms.as<float>();
+  const auto view = [&] {
+    return TensorView::dense(std::exchange(next, next + hidden), DType::kF32, 1, hidden);
+  };
+  for (LayerWeights& layer : weights.layers) {
+    layer.attention_norm = view();
+    layer.mlp_norm = view();
+  }
+  weights.final_norm = view();
+  return {};
+}
+
+Status load_matrices(const ModelConfig& config, const WeightNames& names, WeightSource& source,
+                     DecoderWeights& weights) {
+  const int64_t hidden = config.hidden_size;
+  const auto load = [&](Weight& to, const std::vector<Part>& parts, int64_t cols) -> Status {
+    Result<Weight> weight = source.matrix(parts, cols);
+    if (!weight.ok()) return weight.status();
+    to = std::move(weight).value();
+    return {};
+  };
+  SLUICE_RETURN_IF_ERROR(load(weights.embedding, {{names.embedding, config.vocab_size}}, hidden));
+  for (int i = 0; i < config.num_layers; ++i) {
+    LayerWeights& layer = weights.layers[i];
+    const auto part = [&](const std::string& name, int64_t rows) {
+      return Part{names.of_layer(i, name), rows};
+    };
+    SLUICE_RETURN_IF_ERROR(load(layer.qkv,
+                                {part(names.q, config.q_width()), part(names.k, config.kv_width()),
+                                 part(names.v, config.kv_width())},
+                                hidden));
+    SLUICE_RETURN_IF_ERROR(load(layer.o, {part(names.o, hidden)}, config.q_width()));
+    SLUICE_RETURN_IF_ERROR(
+        load(layer.gate_up,
+             {part(names.gate, config.intermediate_size), part(names.up, config.intermediate_size)},
+             hidden));
+    SLUICE_RETURN_IF_ERROR(load(layer.down, {part(names.down, hidden)}, config.intermediate_size));
+  }
+  if (config.tie_word_embeddings) return {};
+  return load(weights.lm_head.emplace(), {{names.lm_head, config.vocab_size}}, hidden);
+}
+
+Status load_parameters(const ModelConfig& config, WeightSource& source, Backend& backend,
+                       DecoderWeights& weights) {
+  const WeightNames names = weight_names(config.architecture);
+  weights.layers.resize(static_cast<size_t>(config.num_layers));
+  SLUICE_RETURN_IF_ERROR(load_matrices(config, names, source, weights));
+  return load_norms(config, names, source, backend, weights);
+}
+
+}  // namespace
+
+DType weight_dtype(const ModelOptions& options, const ModelConfig& config) {
+  const DType dtype = options.dtype.value_or(config.checkpoint_dtype);
+  return dtype == DType::kF16 ? DType::kBF16 : dtype;
+}
+
+Result<std::unique_ptr<DecoderModel>> load_decoder_model(const ModelOptions& options,
+                                                         const ModelConfig& config,
+                                                         Backend& backend) {
+  SLUICE_RETURN_IF_ERROR(config.validate());
+  const int64_t positions = options.max_model_len > 0 ? options.max_model_len : config.max_position;
+  if (positions > config.max_position) {
+    return invalid_argument(str("max_model_len is ", positions, "; the model was trained for ",
+                                config.max_position, " positions (max_position_embeddings)"),
+                            "max_model_len");
+  }
+  const DType dtype = weight_dtype(options, config);
+  DecoderWeights weights;
+  SLUICE_RETURN_IF_ERROR(load_rope(config, positions, backend, weights));
+  if (options.dummy_weights) {
+    DummySource source(backend, dtype, options.seed);
+    SLUICE_RETURN_IF_ERROR(load_parameters(config, source, backend, weights));
+  } else {
+    Result<Checkpoint> checkpoint = Checkpoint::open(options.path);
+    if (!checkpoint.ok()) return checkpoint.status();
+    CheckpointSource source(std::move(checkpoint).value(), options.path, backend, dtype);
+    SLUICE_RETURN_IF_ERROR(load_parameters(config, source, backend, weights));
+    source.warn_about_unused();
+  }
+  return std::make_unique<DecoderModel>(config, std::move(weights), dtype, backend);
+}
+
+}  // namespace sluice
