@@ -5,7 +5,12 @@
 
 namespace sluice {
 
-void RaggedBatch::clear() { *this = RaggedBatch(); }
+void RaggedBatch::clear() {
+  for (auto* list :
+       {&token_ids, &positions, &q_indptr, &kv_lens, &block_indptr, &blocks, &logit_rows}) {
+    list->clear();
+  }
+}
 
 void RaggedBatch::validate(int num_blocks, int vocab_size) const {
   SLUICE_CHECK_EQ(positions.size(), token_ids.size());

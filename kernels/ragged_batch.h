@@ -30,7 +30,7 @@ struct RaggedBatch {
 
   int num_tokens() const { return static_cast<int>(token_ids.size()); }
   int num_seqs() const { return static_cast<int>(kv_lens.size()); }
-  void clear();
+  void clear();  // keeps the memory for the next step
   // CHECKs every invariant above: shapes, order, positions = kv_len - q_len + t, enough blocks for
   // kv_len, block ids in [0, num_blocks), token ids in [0, vocab_size). O(size). Called in tests
   // and debug builds.

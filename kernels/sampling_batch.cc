@@ -19,6 +19,20 @@ void check_ids(const std::vector<TokenId>& ids, int vocab_size) {
 
 }  // namespace
 
+void SamplingBatch::clear() {
+  for (auto* list : {&temperature, &top_p, &min_p, &repetition_penalty, &presence_penalty,
+                     &frequency_penalty, &bias_values}) {
+    list->clear();
+  }
+  for (auto* list :
+       {&top_k, &target, &num_top, &history_indptr, &history_ids, &history_counts, &bias_indptr,
+        &bias_ids, &allowed_indptr, &allowed_ids, &banned_indptr, &banned_ids}) {
+    list->clear();
+  }
+  seed.clear();
+  draw.clear();
+}
+
 void SamplingBatch::validate(int vocab_size) const {
   const size_t rows = temperature.size();
   for (const size_t size : {top_p.size(), min_p.size(), top_k.size(), repetition_penalty.size(),

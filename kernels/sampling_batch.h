@@ -47,7 +47,7 @@ struct SamplingBatch {
   std::vector<TokenId> banned_ids;
 
   int num_rows() const { return static_cast<int>(temperature.size()); }
-  void clear() { *this = SamplingBatch(); }
+  void clear();  // keeps the memory for the next step
   // CHECKs shapes, CSR order, ranges of ids and parameters.
   void validate(int vocab_size) const;
 };
