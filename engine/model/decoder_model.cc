@@ -66,9 +66,8 @@ Result<Workspace> DecoderModel::make_workspace(int64_t max_tokens) const {
   return Workspace::create(backend_, config_, backend_.activation_dtype(weight_dtype_), max_tokens);
 }
 
-TensorView DecoderModel::forward(const RaggedBatchView& batch, std::byte* arena,
-                                 const KvLayout& layout, AttentionPolicy& attention,
-                                 Workspace& workspace) const {
+TensorView DecoderModel::forward(const RaggedBatchView& batch, const KvStorage& storage,
+                                 AttentionPolicy& attention, Workspace& workspace) const {
   const ModelConfig& c = config_;
   int64_t rows = batch.num_tokens;
   TensorView residual = workspace.residual_.head(rows);
@@ -81,7 +80,7 @@ TensorView DecoderModel::forward(const RaggedBatchView& batch, std::byte* arena,
   backend_.embed(residual, weights_.embedding, batch.token_ids);
   for (int i = 0; i < c.num_layers; ++i) {
     const LayerWeights& layer = weights_.layers[i];
-    const KvCacheView kv = layout.layer(arena, i);
+    const KvCacheView kv = storage.layer(i);
     if (i == 0) {
       backend_.rms_norm(hidden, residual, layer.attention_norm, c.rms_norm_eps);
     } else {

@@ -16,6 +16,7 @@
 #include "engine/model/model_config.h"
 #include "kernels/backend.h"
 #include "kvcache/kv_layout.h"
+#include "kvcache/kv_storage.h"
 
 namespace sluice {
 
@@ -70,9 +71,9 @@ class DecoderModel {
   KvLayout kv_layout(DType dtype) const;
   Result<Workspace> make_workspace(int64_t max_tokens) const;
 
-  // Writes K and V of the batch's tokens into `arena` (blocks of `layout`) and returns the final
-  // normed states of its logit rows, [num_logit_rows, hidden] in the workspace. Asynchronous.
-  TensorView forward(const RaggedBatchView& batch, std::byte* arena, const KvLayout& layout,
+  // Writes K and V of the batch's tokens into `storage` (a kv_layout of this model) and returns the
+  // final normed states of its logit rows, [num_logit_rows, hidden] in the workspace. Asynchronous.
+  TensorView forward(const RaggedBatchView& batch, const KvStorage& storage,
                      AttentionPolicy& attention, Workspace& workspace) const;
 
   // logits[i, :] = states[i, :] * head^T      logits [n, vocab] f32; states: rows of forward()'s

@@ -1,42 +1,70 @@
 // LocalRunner: runs steps on one Backend of this process: batch, forward, sample.
 #pragma once
 
+#include <cstdint>
 #include <memory>
+#include <vector>
 
 #include "base/status.h"
 #include "engine/attention/attention.h"
 #include "engine/model/decoder_model.h"
 #include "engine/runner/model_runner.h"
+#include "engine/runner/sampling_builder.h"
 #include "kernels/backend.h"
 #include "kvcache/kv_storage.h"
 
 namespace sluice {
 
-// Largest step that a runner must take; all of its memory is allocated for it at creation.
+// Largest step that a runner must take; its activations are allocated for it at creation.
 struct RunnerLimits {
   int max_num_batched_tokens = 2048;
-  int max_num_seqs = 256;
-  int max_logprob_rows = 256;  // scored prompt rows, beside one sampled row a sequence
 };
 
-// Engine thread only. Host backends compute in launch(), so one step may be in flight.
+// For backends whose device memory is host memory: launch() computes, so one step may be in flight.
+// Engine thread only.
 class LocalRunner final : public ModelRunner {
  public:
-  // Backend, model and storage must outlive the runner. kResourceExhausted when the activations of
-  // the largest step do not fit.
+  // Backend, model and storage must outlive the runner; `storage` has a layout of the model.
+  // kResourceExhausted when the activations of the largest step do not fit.
   static Result<std::unique_ptr<LocalRunner>> create(Backend& backend, const DecoderModel& model,
-                                                     KvStorage& storage,
+                                                     const KvStorage& storage,
                                                      const RunnerLimits& limits);
-  ~LocalRunner() override;
 
   int max_in_flight() const override { return 1; }
   Ticket launch(const StepPlan& plan) override;
   StepResult collect(Ticket ticket) override;
 
  private:
-  struct State;
-  explicit LocalRunner(std::unique_ptr<State> state);
-  std::unique_ptr<State> state_;
+  // What one logit row is for.
+  struct LogitRow {
+    int entry = 0;         // of the plan
+    int64_t position = 0;  // of the scored prompt token; kSamples: none, the row samples
+  };
+  static constexpr int64_t kSamples = -1;
+
+  LocalRunner(Backend& backend, const DecoderModel& model, const KvStorage& storage,
+              const RunnerLimits& limits, Workspace workspace, Buffer logits);
+  void list_logit_rows(const StepPlan& plan);
+  // Rows [first, first + count) of the step's `states`: logits, tokens, and their place in result_.
+  void sample_slice(const StepPlan& plan, TensorView states, int first, int count);
+
+  Backend& backend_;
+  const DecoderModel& model_;
+  const KvStorage& storage_;
+  RunnerLimits limits_;
+  DenseAttention attention_;
+  Workspace workspace_;
+  Buffer logits_;  // [kLogitSliceRows, vocab] f32
+
+  SamplingBuilder sampling_;
+  RaggedBatch batch_;  // these are reused from step to step
+  SamplingBatch sampling_batch_;
+  SampledTokens sampled_;
+  std::vector<LogitRow> rows_;
+
+  StepResult result_;  // of the step in flight
+  bool in_flight_ = false;
+  uint64_t num_launched_ = 0;
 };
 
 }  // namespace sluice
