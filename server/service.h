@@ -120,6 +120,10 @@ class Service {
   virtual Result<std::string> detokenize(const std::vector<TokenId>& ids) const = 0;
   virtual std::string token_spelling(TokenId id) const = 0;
 
+  // What a request gets where it says nothing: the model's own recommendations over the defaults
+  // of SamplingParams. Adapters start from it.
+  virtual SamplingParams default_sampling() const { return {}; }
+
   virtual ModelInfo model() const = 0;
   virtual Readiness readiness() const = 0;
   virtual EngineStats engine_stats() const = 0;

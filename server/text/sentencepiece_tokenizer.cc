@@ -1,0 +1,239 @@
+// Tokenizer over SentencePiece. The only file that sees the library: its header puts names into
+// namespace absl.
+#include <sentencepiece_model.pb.h>
+#include <sentencepiece_processor.h>
+
+#include <algorithm>
+#include <cstdint>
+#include <exception>
+#include <functional>
+#include <unordered_map>
+#include <utility>
+
+#include "base/check.h"
+#include "base/text.h"
+#include "engine/model/json_text.h"
+#include "server/text/sentencepiece_check.h"
+#include "server/text/tokenizer.h"
+
+namespace sluice {
+namespace {
+
+using sentencepiece::ModelProto;
+using sentencepiece::SentencePieceProcessor;
+using Piece = ModelProto::SentencePiece;
+
+constexpr std::string_view kSpaceSymbol = "\xE2\x96\x81";  // U+2581 stands for a space in pieces
+
+std::string replace_space_symbols(std::string_view piece) {
+  std::string text;
+  for (size_t at = 0; at < piece.size();) {
+    if (piece.substr(at, kSpaceSymbol.size()) == kSpaceSymbol) {
+      text += ' ';
+      at += kSpaceSymbol.size();
+    } else {
+      text += piece[at++];
+    }
+  }
+  return text;
+}
+
+// The byte of "<0x0A>".
+Result<uint8_t> byte_of(int id, const std::string& piece) {
+  const auto digit = [](char c) {
+    return c >= '0' && c <= '9' ? c - '0' : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+  };
+  if (piece.size() == 6 && piece.starts_with("<0x") && piece[5] == '>' && digit(piece[3]) >= 0 &&
+      digit(piece[4]) >= 0) {
+    return static_cast<uint8_t>(digit(piece[3]) * 16 + digit(piece[4]));
+  }
+  return invalid_argument(str("piece ", id, " is a byte token and is not spelled like <0x0A>"));
+}
+
+bool is_control_spelling(const std::string& piece, const SentencePieceOptions& options) {
+  if (piece.size() > 4 && piece.starts_with("<|") && piece.ends_with("|>")) return true;
+  const auto& named = options.control_tokens;
+  return std::find(named.begin(), named.end(), piece) != named.end();
+}
+
+// Checks what the library takes on trust.
+Status check_model(const ModelProto& model) {
+  if (model.pieces_size() == 0 || model.pieces_size() > kMaxPieces) {
+    return invalid_argument(
+        str("has ", model.pieces_size(), " pieces; there must be 1 to ", kMaxPieces));
+  }
+  for (int id = 0; id < model.pieces_size(); ++id) {
+    const Piece& piece = model.pieces(id);
+    SLUICE_RETURN_IF_ERROR(check_piece(id, piece.piece(), piece.score()));
+    if (piece.type() == Piece::BYTE) {
+      SLUICE_RETURN_IF_ERROR(byte_of(id, piece.piece()).status());
+    }
+  }
+  return check_charsmap(model.normalizer_spec().precompiled_charsmap());
+}
+
+class SentencePieceTokenizer final : public Tokenizer {
+ public:
+  // `model` has passed check_model().
+  static Result<std::unique_ptr<Tokenizer>> create(ModelProto model,
+                                                   const SentencePieceOptions& options) {
+    auto tokenizer = std::unique_ptr<SentencePieceTokenizer>(new SentencePieceTokenizer);
+    SLUICE_RETURN_IF_ERROR(tokenizer->load(std::move(model), options));
+    return std::unique_ptr<Tokenizer>(std::move(tokenizer));
+  }
+
+  using Tokenizer::encode;
+  std::vector<TokenId> encode(const std::vector<PromptPiece>& pieces) const override {
+    std::vector<TokenId> ids;
+    bool first = true;
+    for (const PromptPiece& piece : pieces) {
+      if (piece.control) {
+        ids.push_back(*piece.control);
+      } else if (!piece.text.empty()) {
+        const bool prefix = prefix_space_ && (first || prefix_every_piece_);
+        append(prefix ? prefixing_ : plain_, piece.text, ids);
+      } else {
+        continue;
+      }
+      first = false;
+    }
+    return ids;
+  }
+
+  std::string_view bytes_of(TokenId id, bool keep_control) const override {
+    const Entry& entry = entry_of(id);
+    return entry.control && !keep_control ? std::string_view() : entry.bytes;
+  }
+  bool adds_leading_space() const override { return prefix_space_; }
+  int vocab_size() const override { return static_cast<int>(entries_.size()); }
+
+  std::optional<TokenId> control_id(std::string_view spelling) const override {
+    const auto found = controls_.find(std::string(spelling));
+    if (found == controls_.end()) return std::nullopt;
+    return found->second;
+  }
+  std::optional<TokenId> control_at(std::string_view text, size_t* length) const override {
+    for (const size_t candidate : control_lengths_) {
+      if (candidate > text.size()) continue;
+      if (const auto id = control_id(text.substr(0, candidate))) {
+        *length = candidate;
+        return id;
+      }
+    }
+    return std::nullopt;
+  }
+  std::string spelling(TokenId id) const override { return entry_of(id).spelling; }
+  bool is_control(TokenId id) const override { return entry_of(id).control; }
+
+ private:
+  struct Entry {
+    std::string spelling;
+    std::string bytes;  // a control token's spelling
+    bool control = false;
+  };
+
+  SentencePieceTokenizer() = default;
+
+  Status load(ModelProto model, const SentencePieceOptions& options) {
+    // Control pieces are never found in text; user-defined ones are. So the ones that steer the
+    // model become control pieces.
+    for (Piece& piece : *model.mutable_pieces()) {
+      if (piece.type() == Piece::USER_DEFINED && is_control_spelling(piece.piece(), options)) {
+        piece.set_type(Piece::CONTROL);
+      }
+    }
+    add_entries(model);
+
+    prefix_every_piece_ = options.prefix_every_piece;
+    prefix_space_ = options.add_prefix_space.value_or(model.normalizer_spec().add_dummy_prefix());
+    model.clear_self_test_data();     // runs at load, and proves nothing to us
+    model.clear_denormalizer_spec();  // we decode ourselves
+    model.mutable_normalizer_spec()->set_add_dummy_prefix(false);
+    SLUICE_RETURN_IF_ERROR(load_processor(model, plain_));
+    if (prefix_space_) {
+      model.mutable_normalizer_spec()->set_add_dummy_prefix(true);
+      SLUICE_RETURN_IF_ERROR(load_processor(model, prefixing_));
+    }
+    return {};
+  }
+
+  static Status load_processor(const ModelProto& model, SentencePieceProcessor& processor) {
+    try {
+      const sentencepiece::util::Status status = processor.Load(model);
+      if (!status.ok()) return invalid_argument(status.ToString());
+    } catch (const std::exception& error) {  // its double-array builder throws
+      return invalid_argument(error.what());
+    }
+    return {};
+  }
+
+  void add_entries(const ModelProto& model) {
+    entries_.reserve(static_cast<size_t>(model.pieces_size()));
+    for (int id = 0; id < model.pieces_size(); ++id) {
+      const Piece& piece = model.pieces(id);
+      Entry entry{piece.piece(), "", false};
+      if (piece.type() == Piece::BYTE) {
+        entry.bytes = std::string(1, static_cast<char>(byte_of(id, piece.piece()).value()));
+      } else if (piece.type() == Piece::CONTROL || piece.type() == Piece::UNKNOWN) {
+        entry.control = true;
+        entry.bytes = piece.piece();
+        controls_.emplace(piece.piece(), id);
+        control_lengths_.push_back(piece.piece().size());
+      } else {
+        entry.bytes = replace_space_symbols(piece.piece());
+      }
+      entries_.push_back(std::move(entry));
+    }
+    std::sort(control_lengths_.begin(), control_lengths_.end(), std::greater<>());
+    control_lengths_.erase(std::unique(control_lengths_.begin(), control_lengths_.end()),
+                           control_lengths_.end());
+  }
+
+  static void append(const SentencePieceProcessor& processor, const std::string& text,
+                     std::vector<TokenId>& ids) {
+    std::vector<int> encoded;
+    SLUICE_CHECK(processor.Encode(text, &encoded).ok());
+    ids.insert(ids.end(), encoded.begin(), encoded.end());
+  }
+
+  const Entry& entry_of(TokenId id) const {
+    SLUICE_CHECK(id >= 0 && id < vocab_size());
+    return entries_[static_cast<size_t>(id)];
+  }
+
+  SentencePieceProcessor plain_;      // adds no space in front
+  SentencePieceProcessor prefixing_;  // adds one; loaded only where prefix_space_
+  bool prefix_space_ = false;
+  bool prefix_every_piece_ = false;
+  std::vector<Entry> entries_;                         // [vocab_size]
+  std::unordered_map<std::string, TokenId> controls_;  // by spelling
+  std::vector<size_t> control_lengths_;                // of their spellings, descending, distinct
+};
+
+}  // namespace
+
+Result<std::unique_ptr<Tokenizer>> parse_sentencepiece(std::string_view bytes,
+                                                       const std::string& path,
+                                                       const SentencePieceOptions& options) {
+  const auto refuse = [&](const std::string& why) {
+    return invalid_argument(str(path, ": not a usable SentencePiece model: ", why), path);
+  };
+  ModelProto model;
+  if (bytes.size() > kMaxTokenizerBytes ||
+      !model.ParseFromArray(bytes.data(), static_cast<int>(bytes.size()))) {
+    return refuse("its bytes do not parse");
+  }
+  if (const Status status = check_model(model); !status.ok()) return refuse(status.message());
+  auto tokenizer = SentencePieceTokenizer::create(std::move(model), options);
+  if (!tokenizer.ok()) return refuse(tokenizer.status().message());
+  return tokenizer;
+}
+
+Result<std::unique_ptr<Tokenizer>> load_sentencepiece(const std::string& path,
+                                                      const SentencePieceOptions& options) {
+  const Result<std::string> bytes = read_text_file(path, kMaxTokenizerBytes);
+  if (!bytes.ok()) return bytes.status();
+  return parse_sentencepiece(bytes.value(), path, options);
+}
+
+}  // namespace sluice
