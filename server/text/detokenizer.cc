@@ -6,6 +6,7 @@
 namespace sluice {
 
 void Detokenizer::push(TokenId id, std::string& text) {
+  if (id >= tokenizer_->vocab_size()) return;
   std::string_view bytes = tokenizer_->bytes_of(id, !skip_control_);
   if (bytes.empty()) return;
   if (drop_space_) {

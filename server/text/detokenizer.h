@@ -23,7 +23,8 @@ class Detokenizer {
         skip_control_(skip_control),
         drop_space_(at_start && tokenizer.adds_leading_space()) {}
 
-  // Appends the text that `id` makes certain. `id` must be of the vocabulary.
+  // Appends the text that `id` makes certain. Ids past the tokenizer's vocabulary have none: models
+  // pad theirs.
   void push(TokenId id, std::string& text);
   // Appends U+FFFD for a code point that was begun and not completed.
   void finish(std::string& text);

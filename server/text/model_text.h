@@ -1,0 +1,26 @@
+// ModelText: the text half of a model directory.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "base/status.h"
+#include "server/text/chat_template.h"
+#include "server/text/tokenizer.h"
+#include "server/text/tokenizer_config.h"
+
+namespace sluice {
+
+struct ModelText {
+  std::unique_ptr<const Tokenizer> tokenizer;  // never null
+  TokenizerConfig config;
+  std::optional<ChatTemplate> chat_template;  // absent: chat is refused with no_chat_template
+  Status no_chat_template;
+};
+
+// Reads DIR/tokenizer.model and DIR/tokenizer_config.json. A template that is missing or that
+// cannot be compiled is no failure: what needs no chat can be served.
+Result<ModelText> load_model_text(const std::string& dir);
+
+}  // namespace sluice
