@@ -228,6 +228,7 @@ Status parse_generation_config(std::string_view text, const std::string& file,
     return static_cast<float>(*value);
   };
   constexpr double kLargest = 1e6;
+  constexpr double kMaxTopK = 1 << 24;  // exact in a float
   constexpr double kSmallest = 1e-6;
   GenerationDefaults& defaults = config.generation;
   defaults.do_sample = fields.boolean("do_sample");
@@ -235,7 +236,8 @@ Status parse_generation_config(std::string_view text, const std::string& file,
   defaults.top_p = ranged("top_p", kSmallest, 1);
   defaults.min_p = ranged("min_p", 0, 1);
   defaults.repetition_penalty = ranged("repetition_penalty", kSmallest, kLargest);
-  if (fields.find("top_k") != nullptr) defaults.top_k = fields.number("top_k");
+  if (const auto top_k = ranged("top_k", -1, kMaxTopK))
+    defaults.top_k = static_cast<int32_t>(*top_k);
   defaults.max_new_tokens = fields.integer("max_new_tokens");
   if (defaults.max_new_tokens.value_or(1) < 1)
     fields.refuse(str("max_new_tokens is ", *defaults.max_new_tokens, "; expected at least 1"));

@@ -14,11 +14,11 @@
 namespace sluice {
 
 struct ModelOptions {
-  std::string path;            // the model's directory; with dummy weights a JSON file will do
-  bool dummy_weights = false;  // seeded random weights instead of the checkpoint's
-  std::optional<DType> dtype;  // of the weights: kF32 or kBF16; absent: the checkpoint's
-  uint64_t seed = 0;           // of dummy weights
-  int64_t max_model_len = 0;   // positions the rotary tables serve; 0: config.max_position
+  std::string path{};            // the model's directory; with dummy weights a JSON file will do
+  bool dummy_weights = false;    // seeded random weights instead of the checkpoint's
+  std::optional<DType> dtype{};  // of the weights: kF32 or kBF16; absent: the checkpoint's
+  uint64_t seed = 0;             // of dummy weights
+  int64_t max_model_len = 0;     // positions the rotary tables serve; 0: config.max_position
 };
 
 // Element type that the weights get: options.dtype, else the checkpoint's, where float16 becomes

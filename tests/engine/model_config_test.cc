@@ -168,12 +168,12 @@ TEST(ModelConfig, RefusesDeepJsonAndDirectoriesWithoutAConfig) {
 TEST(GenerationConfig, OffersDefaultsAndRefusesNonsense) {
   ModelConfig config = std::move(parse_model_config(tiny_config(true), "config.json")).value();
   const Status good = parse_generation_config(
-      R"({"eos_token_id":[3,2],"temperature":0.6,"top_p":0.9,"top_k":50,"min_p":null})",
+      R"({"eos_token_id":[3,2],"temperature":0.6,"top_p":0.9,"top_k":-1,"min_p":null})",
       "generation_config.json", config);
   ASSERT_TRUE(good.ok()) << good.message();
   EXPECT_FLOAT_EQ(config.generation.temperature.value(), 0.6F);
   EXPECT_FLOAT_EQ(config.generation.top_p.value(), 0.9F);
-  EXPECT_EQ(config.generation.top_k, 50);
+  EXPECT_EQ(config.generation.top_k, -1);
   EXPECT_EQ(config.generation.min_p, std::nullopt);
   EXPECT_EQ(config.generation.do_sample, std::nullopt);
   for (const char* bad :
