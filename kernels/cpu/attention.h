@@ -1,0 +1,49 @@
+// Attention of a step: which thread runs which rows against which keys. The arithmetic is isa/'s.
+#pragma once
+
+#include <vector>
+
+#include "kernels/cpu/kernel_table.h"
+#include "kernels/cpu/scratch.h"
+#include "kernels/cpu/thread_pool.h"
+#include "kernels/tensor.h"
+
+namespace sluice {
+
+// Backend::attend on host memory. Owns the working memory of its threads. Not thread-safe.
+//
+// A step becomes tiles, (sequence, KV head, up to 64 consecutive rows), and a tile's keys become
+// segments of kSegmentKeys. With enough tiles each is one job; with few (one long decode) each
+// segment is, and a second round merges them in the order the first case would have: the same bits.
+class CpuAttention {
+ public:
+  CpuAttention(const KernelTable& kernels, ThreadPool& pool)
+      : kernels_(kernels), pool_(pool), threads_(static_cast<size_t>(pool.num_threads())) {}
+
+  void run(TensorView out, TensorView q, int num_q_heads, float scale, const RaggedBatchView& batch,
+           const KvCacheView& kv, const KvRunsView* runs);
+
+ private:
+  struct Tile {
+    AttendTask task;         // its keys: all that any of its rows sees
+    int64_t first_part = 0;  // of its segments in parts_
+  };
+  struct Part {
+    int64_t tile;
+    int key_begin;
+  };
+
+  void plan(TensorView out, TensorView q, int num_q_heads, float scale,
+            const RaggedBatchView& batch, const KvCacheView& kv, const KvRunsView* runs);
+  void run_tile(const Tile& tile, Scratch& scratch);
+  void run_split();
+
+  const KernelTable& kernels_;
+  ThreadPool& pool_;
+  std::vector<Tile> tiles_;
+  std::vector<Part> parts_;
+  std::vector<Scratch> threads_;
+  Scratch partial_;  // states of parts_
+};
+
+}  // namespace sluice

@@ -1,0 +1,104 @@
+// Packed rows times packed weights.
+#include "kernels/cpu/isa/functions.h"
+#include "kernels/cpu/isa/panel.h"
+
+namespace sluice::SLUICE_ISA {
+namespace {
+
+template <typename Panel, typename T>
+void pack_rows(std::byte* to, const Rows& x, int64_t rows, int64_t steps) {
+  const size_t row_bytes = static_cast<size_t>(steps) * sizeof(typename Panel::X);
+  const int64_t whole = x.cols / kLanes * kLanes;
+  for (int64_t r = 0; r < rows; ++r) {
+    const T* from = static_cast<const T*>(x.data) + r * x.stride;
+    std::byte* row = to + static_cast<size_t>(r) * row_bytes;
+    constexpr size_t kElementBytes = sizeof(typename Panel::X) / Panel::kStep;
+    for (int64_t i = 0; i < whole; i += kLanes) {
+      Panel::pack(
+          reinterpret_cast<typename Panel::X*>(row + static_cast<size_t>(i) * kElementBytes),
+          load_f32(from + i));
+    }
+    if (whole == x.cols) continue;
+    alignas(64) std::byte tail[64];
+    Panel::pack(reinterpret_cast<typename Panel::X*>(tail),
+                load_part(from + whole, x.cols - whole));
+    std::memcpy(row + static_cast<size_t>(whole) * kElementBytes, tail,
+                row_bytes - static_cast<size_t>(whole) * kElementBytes);
+  }
+}
+
+template <typename T, int R, int C>
+SLUICE_INLINE void store_tile(const Vf (&acc)[R][C], T* out, int64_t stride, int64_t columns) {
+  for (int r = 0; r < R; ++r) {
+    for (int c = 0; c < C; ++c) {
+      T* to = out + r * stride + c * kLanes;
+      if ((c + 1) * kLanes <= columns) {
+        store_f32(to, acc[r][c]);
+      } else {
+        store_part(to, acc[r][c], columns - c * kLanes);
+      }
+    }
+  }
+}
+
+// Columns [column, column + C vectors) of one panel (or of two, for C > kPanelVectors), all rows.
+template <typename Panel, typename T, int R, int C>
+SLUICE_INLINE void gemm_tile(const GemmArgs& a, int64_t row, int64_t column) {
+  Vf acc[R][C] = {};
+  const auto* x = reinterpret_cast<const typename Panel::X*>(a.x) + row * a.steps;
+  const int64_t panel_words = a.steps * kPanelColumns;
+  const uint32_t* w = a.panels + column / kPanelColumns * panel_words + column % kPanelColumns;
+  multiply_tile<Panel>(acc, x, a.steps, w, a.steps, panel_words);
+  store_tile(acc, static_cast<T*>(a.out.data) + row * a.out.stride + column, a.out.stride,
+             a.n - column);
+}
+
+template <typename Panel, typename T>
+void gemm_panels(const GemmArgs& a, int64_t first, int64_t last) {
+  // One row has kTileVectors chains of additions per tile, too few to hide their latency: take
+  // twice as many columns, across two panels where a tile is a whole panel.
+  int64_t column = first * kPanelColumns;
+  const int64_t end = last * kPanelColumns;
+  constexpr int kWide = 2 * kTileVectors;
+  if (a.rows == 1) {
+    for (; column + kWide * kLanes <= end; column += kWide * kLanes)
+      gemm_tile<Panel, T, 1, kWide>(a, 0, column);
+  }
+  for (; column < end; column += kTileVectors * kLanes) {
+    for_row_blocks(a.rows, [&](auto count, int64_t row) {
+      gemm_tile<Panel, T, decltype(count)::value, kTileVectors>(a, row, column);
+    });
+  }
+}
+
+}  // namespace
+
+size_t x_row_bytes(DType weight_dtype, int64_t steps) {
+  size_t bytes = 0;
+  with_panel(weight_dtype, [&](auto panel) {
+    bytes = static_cast<size_t>(steps) * sizeof(typename decltype(panel)::X);
+  });
+  return bytes;
+}
+
+void pack_x(std::byte* to, const Rows& x, int64_t rows, DType weight_dtype, int64_t steps) {
+  with_panel(weight_dtype, [&](auto panel) {
+    if (x.dtype == DType::kF32) {
+      pack_rows<decltype(panel), float>(to, x, rows, steps);
+    } else {
+      pack_rows<decltype(panel), BF16>(to, x, rows, steps);
+    }
+  });
+}
+
+void gemm(const GemmArgs& args, int64_t first, int64_t last) {
+  with_panel(args.weight_dtype, [&](auto panel) {
+    if (args.out.dtype == DType::kF32) {
+      gemm_panels<decltype(panel), float>(args, first, last);
+    } else {
+      gemm_panels<decltype(panel), BF16>(args, first, last);
+    }
+  });
+}
+
+}  // namespace sluice::SLUICE_ISA

@@ -1,0 +1,154 @@
+#include "kernels/cpu/sampling.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+namespace sluice {
+namespace {
+
+constexpr float kMinusInf = -std::numeric_limits<float>::infinity();
+
+bool has_edits(const SamplingBatch& b, int r) {
+  const auto any = [r](const std::vector<int32_t>& indptr) { return indptr[r + 1] > indptr[r]; };
+  const bool penalised =
+      b.repetition_penalty[r] != 1 || b.presence_penalty[r] != 0 || b.frequency_penalty[r] != 0;
+  return any(b.allowed_indptr) || any(b.banned_indptr) || any(b.bias_indptr) ||
+         (penalised && any(b.history_indptr));
+}
+
+// Steps 2 to 4 on a copy of the logits.
+void edit(std::vector<float>& x, const float* logits, const SamplingBatch& b, int r) {
+  const int32_t allowed = b.allowed_indptr[r];
+  const int32_t allowed_end = b.allowed_indptr[r + 1];
+  if (allowed_end > allowed) {
+    std::fill(x.begin(), x.end(), kMinusInf);
+    for (int32_t i = allowed; i < allowed_end; ++i) x[b.allowed_ids[i]] = logits[b.allowed_ids[i]];
+  } else {
+    std::copy_n(logits, x.size(), x.begin());
+  }
+  for (int32_t i = b.banned_indptr[r]; i < b.banned_indptr[r + 1]; ++i)
+    x[b.banned_ids[i]] = kMinusInf;
+  for (int32_t i = b.bias_indptr[r]; i < b.bias_indptr[r + 1]; ++i)
+    x[b.bias_ids[i]] += b.bias_values[i];
+  for (int32_t i = b.history_indptr[r]; i < b.history_indptr[r + 1]; ++i) {
+    float& logit = x[b.history_ids[i]];
+    logit = logit > 0 ? logit / b.repetition_penalty[r] : logit * b.repetition_penalty[r];
+    const auto count = static_cast<float>(b.history_counts[i]);
+    logit -= b.frequency_penalty[r] * count + (count > 0 ? b.presence_penalty[r] : 0.0F);
+  }
+}
+
+// Keeps in `ids` the smallest set of largest weights whose sum reaches top_p of the total. Sorts no
+// more than it needs: the front, in blocks that grow.
+void keep_top_p(std::vector<int32_t>& ids, float top_p, const auto& larger, const float* weights) {
+  double total = 0;
+  for (const int32_t id : ids) total += weights[id];
+  const double wanted = total * top_p;
+  double sum = 0;
+  size_t sorted = 0;
+  for (size_t block = 64; sorted < ids.size(); block *= 4) {
+    const auto first = ids.begin() + static_cast<int64_t>(sorted);
+    const size_t count = std::min(block, ids.size() - sorted);
+    const auto last = first + static_cast<int64_t>(count);
+    std::nth_element(first, last - 1, ids.end(), larger);
+    std::sort(first, last, larger);
+    for (auto id = first; id != last; ++id) {
+      sum += weights[*id];
+      if (sum >= wanted) {
+        ids.erase(id + 1, ids.end());
+        return;
+      }
+    }
+    sorted += count;
+  }
+}
+
+// Step 5 for temperature > 0. `max` is the largest of x.
+TokenId draw(const float* x, int vocab, float max, const SamplingBatch& b, int r,
+             const KernelTable& kernels, SampleScratch& scratch) {
+  scratch.weights.resize(vocab);
+  float* weights = scratch.weights.data();
+  kernels.softmax_weights(weights, x, vocab, max, 1.0F / b.temperature[r]);
+  const bool cuts_k = b.top_k[r] > 0 && b.top_k[r] < vocab;
+  if (b.min_p[r] == 0 && !cuts_k && b.top_p[r] >= 1)
+    return static_cast<TokenId>(kernels.race(weights, nullptr, vocab, b.seed[r], b.draw[r]));
+
+  std::vector<int32_t>& ids = scratch.ids;
+  ids.clear();
+  for (int32_t i = 0; i < vocab; ++i) {
+    if (weights[i] > 0 && weights[i] >= b.min_p[r]) ids.push_back(i);
+  }
+  const auto larger = [weights](int32_t a, int32_t c) {
+    return weights[a] != weights[c] ? weights[a] > weights[c] : a < c;
+  };
+  if (cuts_k && ids.size() > static_cast<size_t>(b.top_k[r])) {
+    std::nth_element(ids.begin(), ids.begin() + b.top_k[r] - 1, ids.end(), larger);
+    ids.resize(static_cast<size_t>(b.top_k[r]));
+  }
+  if (b.top_p[r] < 1) keep_top_p(ids, b.top_p[r], larger, weights);
+  scratch.survivor.resize(ids.size());
+  for (size_t i = 0; i < ids.size(); ++i) scratch.survivor[i] = weights[ids[i]];
+  const int64_t winner = kernels.race(scratch.survivor.data(), ids.data(),
+                                      static_cast<int64_t>(ids.size()), b.seed[r], b.draw[r]);
+  return winner < 0 ? -1 : ids[static_cast<size_t>(winner)];
+}
+
+// Steps 2 to 5.
+TokenId choose(const float* logits, int vocab, LogitStats stats, const SamplingBatch& b, int r,
+               const KernelTable& kernels, SampleScratch& scratch) {
+  const float* x = logits;
+  if (has_edits(b, r)) {
+    scratch.edited.resize(vocab);
+    edit(scratch.edited, logits, b, r);
+    x = scratch.edited.data();
+    stats = kernels.logit_stats(x, vocab);
+    if (stats.max == kMinusInf) return -1;
+  }
+  if (b.temperature[r] == 0) return stats.argmax;
+  return draw(x, vocab, stats.max, b, r, kernels, scratch);
+}
+
+// The `count` best raw logits, best first, equal ones by ascending id.
+void list_top(SampledTokens& out, int row, int count, const float* logits, int vocab,
+              float log_sum) {
+  TokenId* ids = out.top_ids.data() + int64_t{row} * kMaxTopLogprobs;
+  float* logprobs = out.top_logprobs.data() + int64_t{row} * kMaxTopLogprobs;
+  std::fill_n(ids, kMaxTopLogprobs, -1);
+  std::fill_n(logprobs, kMaxTopLogprobs, kMinusInf);
+  if (count == 0) return;
+  for (int32_t i = 0; i < vocab; ++i) {
+    if (!(logits[i] > logprobs[count - 1])) continue;
+    int at = count - 1;
+    for (; at > 0 && logits[i] > logprobs[at - 1]; --at) {
+      ids[at] = ids[at - 1];
+      logprobs[at] = logprobs[at - 1];
+    }
+    ids[at] = i;
+    logprobs[at] = logits[i];
+  }
+  for (int i = 0; i < count; ++i) logprobs[i] -= log_sum;
+}
+
+}  // namespace
+
+void sample_row(SampledTokens& out, const float* logits, int vocab, const SamplingBatch& batch,
+                int row, const KernelTable& kernels, SampleScratch& scratch) {
+  const LogitStats stats = kernels.logit_stats(logits, vocab);
+  const bool sound = stats.sum > 0 && std::isfinite(stats.max);  // a NaN sum is not > 0
+  const float log_sum = stats.max + std::log(stats.sum);
+  TokenId id = batch.target[row];
+  if (!sound) {
+    id = -1;
+  } else if (id < 0) {
+    id = choose(logits, vocab, stats, batch, row, kernels, scratch);
+  }
+  out.ids[row] = id;
+  out.logprobs[row] = id < 0 ? kMinusInf : logits[id] - log_sum;
+  const int num_top = id < 0 ? 0 : batch.num_top[row];
+  out.ranks[row] =
+      num_top == 0 ? 0 : 1 + static_cast<int32_t>(kernels.count_above(logits, vocab, logits[id]));
+  list_top(out, row, num_top, logits, vocab, log_sum);
+}
+
+}  // namespace sluice

@@ -1,0 +1,153 @@
+// gemm: against a double-precision reference, and batch invariance to the bit.
+#include <cstring>
+
+#include "tests/kernels/backends.h"
+#include "tests/kernels/tensors.h"
+
+namespace sluice {
+namespace {
+
+class Gemm : public KernelTest {};
+SLUICE_ON_EVERY_BACKEND(Gemm);
+
+struct Shape {
+  int64_t tokens, in, out;
+};
+constexpr Shape kShapes[] = {{0, 64, 64},  {1, 1, 1},     {1, 64, 256}, {1, 65, 200},
+                             {2, 33, 130}, {5, 96, 64},   {8, 128, 65}, {13, 64, 320},
+                             {64, 70, 77}, {200, 40, 48}, {1, 576, 960}};
+constexpr DType kDTypes[] = {DType::kF32, DType::kBF16};
+
+std::vector<double> product(const std::vector<double>& x, const std::vector<double>& w, Shape s) {
+  std::vector<double> out;
+  for (int64_t t = 0; t < s.tokens; ++t) {
+    for (int64_t n = 0; n < s.out; ++n) {
+      double sum = 0;
+      for (int64_t k = 0; k < s.in; ++k) sum += x[t * s.in + k] * w[n * s.in + k];
+      out.push_back(sum);
+    }
+  }
+  return out;
+}
+
+TEST_P(Gemm, MatchesReference) {
+  std::mt19937 rng(1);
+  for (const Shape& s : kShapes) {
+    for (const DType weight : kDTypes) {
+      for (const auto& [in, out] :
+           {std::pair{DType::kF32, DType::kF32}, std::pair{DType::kBF16, DType::kBF16},
+            std::pair{DType::kBF16, DType::kF32}}) {
+        SCOPED_TRACE(testing::Message()
+                     << s.tokens << " x " << s.in << " x " << s.out << " weight "
+                     << short_name(weight) << " " << short_name(in) << " to " << short_name(out));
+        const auto x = random_values(s.tokens * s.in, in, rng);
+        const auto w = random_values(s.out * s.in, weight, rng);
+        const Weight packed = make_weight(backend(), w, s.out, s.in, weight);
+        DeviceTensor xs(backend(), in, s.tokens, s.in, 3);
+        DeviceTensor ys(backend(), out, s.tokens, s.out, 5);
+        xs.set(x);
+        backend().gemm(ys.view(), xs.view(), packed);
+        expect_close(ys.get(), product(x, w, s), gemm_tolerance(s.in, 0.34, weight, out));
+        ys.check_guards();
+      }
+    }
+  }
+}
+
+TEST_P(Gemm, StacksThePartsOfAWeight) {
+  std::mt19937 rng(2);
+  std::vector<uint16_t> half(40 * 5, 0x3c00);  // 1.0 in float16
+  half[7] = 0xc100;                            // -2.5
+  std::vector<float> single(30 * 5);
+  for (float& value : single) value = static_cast<float>(rng() % 16);
+  const TensorView parts[] = {TensorView::dense(half.data(), DType::kF16, 40, 5),
+                              TensorView::dense(single.data(), DType::kF32, 30, 5)};
+  const Weight weight = backend().load_weight("stacked", parts, DType::kBF16).value();
+  EXPECT_EQ(weight.rows, 70);
+  DeviceTensor x(backend(), DType::kF32, 1, 5);
+  DeviceTensor y(backend(), DType::kF32, 1, 70);
+  x.set({1, 2, 4, 8, 16});
+  backend().gemm(y.view(), x.view(), weight);
+  std::vector<double> want(40, 31);
+  want[1] = 31 - 4 * (1 + 2.5);
+  for (int r = 0; r < 30; ++r) {
+    double sum = 0;
+    for (int k = 0; k < 5; ++k) sum += std::ldexp(single[r * 5 + k], k);
+    want.push_back(sum);
+  }
+  EXPECT_EQ(y.get(), want);
+}
+
+// A row's result is the same bits alone and among 1 ... 70 others.
+TEST_P(Gemm, BatchInvariant) {
+  if (!backend().batch_invariant()) GTEST_SKIP() << "not promised by this backend";
+  std::mt19937 rng(3);
+  constexpr int64_t kIn = 200, kOut = 330, kTokens = 70;
+  for (const DType dtype : kDTypes) {
+    const auto w = random_values(kOut * kIn, dtype, rng);
+    const Weight weight = make_weight(backend(), w, kOut, kIn, dtype);
+    DeviceTensor x(backend(), DType::kF32, kTokens, kIn);
+    x.set(random_values(kTokens * kIn, DType::kF32, rng));
+    DeviceTensor whole(backend(), DType::kF32, kTokens, kOut);
+    backend().gemm(whole.view(), x.view(), weight);
+    for (const int64_t chunk : {1, 2, 3, 4, 5, 6, 7, 8, 13, 32, 64}) {
+      DeviceTensor parts(backend(), DType::kF32, kTokens, kOut);
+      for (int64_t t = 0; t < kTokens; t += chunk) {
+        const int64_t count = std::min(chunk, kTokens - t);
+        TensorView in = x.view(), out = parts.view();
+        in = {in.row_ptr(t), in.dtype, count, in.cols, in.row_stride};
+        out = {out.row_ptr(t), out.dtype, count, out.cols, out.row_stride};
+        backend().gemm(out, in, weight);
+      }
+      EXPECT_EQ(parts.bytes(), whole.bytes()) << "chunks of " << chunk;
+    }
+  }
+}
+
+// Large enough for several rounds, jobs and threads.
+TEST_P(Gemm, LargeProductMatchesItsRowsAlone) {
+  constexpr int64_t kIn = 512, kOut = 128, kTokens = 1500;
+  const Weight weight =
+      backend().random_weight("w", kOut, kIn, DType::kBF16, /*seed=*/7, 0.5F).value();
+  std::mt19937 rng(4);
+  DeviceTensor x(backend(), DType::kF32, kTokens, kIn);
+  x.set(random_values(kTokens * kIn, DType::kF32, rng));
+  DeviceTensor y(backend(), DType::kF32, kTokens, kOut), alone(backend(), DType::kF32, 1, kOut);
+  backend().gemm(y.view(), x.view(), weight);
+  const auto all = y.get();
+  for (const int64_t t : {0, 511, 777, 1499}) {
+    TensorView row = x.view();
+    row = {row.row_ptr(t), row.dtype, 1, row.cols, row.row_stride};
+    backend().gemm(alone.view(), row, weight);
+    const auto one = alone.get();
+    const std::vector<double> same(all.begin() + t * kOut, all.begin() + (t + 1) * kOut);
+    expect_close(same, one,
+                 backend().batch_invariant() ? Tolerance{0, 1e-300}
+                                             : gemm_tolerance(kIn, 0.2, DType::kBF16, DType::kF32));
+  }
+}
+
+// The formula of Backend::random_weight's numbers, restated: backends must agree on them.
+TEST_P(Gemm, RandomWeightIsTheDocumentedHash) {
+  constexpr int64_t kRows = 70, kCols = 5;
+  const Weight weight =
+      backend().random_weight("w", kRows, kCols, DType::kF32, /*seed=*/99, 0.25F).value();
+  DeviceTensor out(backend(), DType::kF32, 2, kCols);
+  const Buffer ids = upload<TokenId>(backend(), {3, 69});
+  backend().embed(out.view(), weight, ids.as<TokenId>());
+  std::vector<double> want;
+  for (const uint64_t row : {3, 69}) {
+    for (uint64_t col = 0; col < kCols; ++col) {
+      uint64_t z = 99 + ((row << 32) + col + 1) * 0x9E3779B97F4A7C15U;
+      z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9U;
+      z = (z ^ (z >> 27)) * 0x94D049BB133111EBU;
+      z ^= z >> 31;
+      want.push_back(
+          rounded(0.25 * (2.0 * std::ldexp(static_cast<double>(z >> 40), -24) - 1.0), DType::kF32));
+    }
+  }
+  EXPECT_EQ(out.get(), want);
+}
+
+}  // namespace
+}  // namespace sluice

@@ -1,0 +1,148 @@
+// Row-wise ops: rms_norm, add_rms_norm, silu_mul, gather_rows, embed.
+#include "tests/kernels/backends.h"
+#include "tests/kernels/tensors.h"
+
+namespace sluice {
+namespace {
+
+class RowOps : public KernelTest {};
+SLUICE_ON_EVERY_BACKEND(RowOps);
+
+struct Shape {
+  int64_t rows, cols, padding;
+};
+constexpr Shape kShapes[] = {{0, 64, 0}, {1, 1, 0},   {1, 7, 3},
+                             {3, 65, 5}, {2, 256, 0}, {300, 130, 2}};
+constexpr DType kDTypes[] = {DType::kF32, DType::kBF16};
+constexpr float kEps = 1e-5F;
+
+std::vector<double> normed(const std::vector<double>& x, const std::vector<double>& weight,
+                           int64_t rows, int64_t cols) {
+  std::vector<double> out(x.size());
+  for (int64_t r = 0; r < rows; ++r) {
+    double squares = 0;
+    for (int64_t c = 0; c < cols; ++c) squares += x[r * cols + c] * x[r * cols + c];
+    const double factor = 1 / std::sqrt(squares / static_cast<double>(cols) + kEps);
+    for (int64_t c = 0; c < cols; ++c) out[r * cols + c] = x[r * cols + c] * factor * weight[c];
+  }
+  return out;
+}
+
+template <typename Body>
+void for_shapes(Body&& body) {
+  for (const DType dtype : kDTypes) {
+    for (const Shape& shape : kShapes) {
+      SCOPED_TRACE(testing::Message() << shape.rows << " x " << shape.cols << " + " << shape.padding
+                                      << " " << short_name(dtype));
+      body(dtype, shape);
+    }
+  }
+}
+
+TEST_P(RowOps, RmsNormMatchesReference) {
+  std::mt19937 rng(1);
+  for_shapes([&](DType dtype, Shape s) {
+    const auto x = random_values(s.rows * s.cols, dtype, rng);
+    const auto w = random_values(s.cols, DType::kF32, rng);
+    DeviceTensor in(backend(), dtype, s.rows, s.cols, s.padding);
+    DeviceTensor out(backend(), dtype, s.rows, s.cols, s.padding + 1);
+    DeviceTensor weight(backend(), DType::kF32, 1, s.cols);
+    in.set(x);
+    weight.set(w);
+    backend().rms_norm(out.view(), in.view(), weight.view(), kEps);
+    expect_close(out.get(), normed(x, w, s.rows, s.cols), rowwise_tolerance(dtype));
+    out.check_guards();
+    backend().rms_norm(in.view(), in.view(), weight.view(), kEps);  // in place
+    EXPECT_EQ(in.get(), out.get());
+  });
+}
+
+TEST_P(RowOps, AddRmsNormUpdatesTheResidualAndNormsIt) {
+  std::mt19937 rng(2);
+  for_shapes([&](DType dtype, Shape s) {
+    const auto x = random_values(s.rows * s.cols, dtype, rng);
+    const auto d = random_values(s.rows * s.cols, dtype, rng);
+    const auto w = random_values(s.cols, DType::kF32, rng);
+    DeviceTensor residual(backend(), dtype, s.rows, s.cols, s.padding);
+    DeviceTensor delta(backend(), dtype, s.rows, s.cols, s.padding);
+    DeviceTensor weight(backend(), DType::kF32, 1, s.cols);
+    residual.set(x);
+    delta.set(d);
+    weight.set(w);
+    backend().add_rms_norm(delta.view(), residual.view(), delta.view(), weight.view(), kEps);
+    std::vector<double> sum(x.size());
+    for (size_t i = 0; i < x.size(); ++i) sum[i] = rounded(x[i] + d[i], dtype);
+    EXPECT_EQ(residual.get(), sum);
+    expect_close(delta.get(), normed(sum, w, s.rows, s.cols), rowwise_tolerance(dtype));
+    residual.check_guards();
+    delta.check_guards();
+  });
+}
+
+TEST_P(RowOps, SiluMulMatchesReference) {
+  std::mt19937 rng(3);
+  for_shapes([&](DType dtype, Shape s) {
+    auto gate_up = random_values(s.rows * 2 * s.cols, dtype, rng);
+    for (double& value : gate_up) value = rounded(value * 12, dtype);
+    DeviceTensor in(backend(), dtype, s.rows, 2 * s.cols, s.padding);
+    DeviceTensor out(backend(), dtype, s.rows, s.cols, s.padding);
+    in.set(gate_up);
+    backend().silu_mul(out.view(), in.view());
+    std::vector<double> want;
+    for (int64_t r = 0; r < s.rows; ++r) {
+      for (int64_t c = 0; c < s.cols; ++c) {
+        const double g = gate_up[r * 2 * s.cols + c];
+        want.push_back(g / (1 + std::exp(-g)) * gate_up[r * 2 * s.cols + s.cols + c]);
+      }
+    }
+    expect_close(out.get(), want, rowwise_tolerance(dtype));
+    out.check_guards();
+  });
+}
+
+TEST_P(RowOps, SiluOfLargeGatesIsFinite) {
+  DeviceTensor in(backend(), DType::kF32, 1, 4);
+  DeviceTensor out(backend(), DType::kF32, 1, 2);
+  in.set({-1e30, 1e30, 1, 1});
+  backend().silu_mul(out.view(), in.view());
+  EXPECT_NEAR(out.get()[0], 0, 1e-6);
+  EXPECT_EQ(out.get()[1], rounded(1e30, DType::kF32));
+}
+
+TEST_P(RowOps, GatherRowsCopiesRows) {
+  std::mt19937 rng(4);
+  for (const DType dtype : kDTypes) {
+    const auto x = random_values(5 * 33, dtype, rng);
+    DeviceTensor in(backend(), dtype, 5, 33, 2);
+    DeviceTensor out(backend(), dtype, 3, 33, 1);
+    in.set(x);
+    const Buffer rows = upload<int32_t>(backend(), {4, 0, 4});
+    backend().gather_rows(out.view(), in.view(), rows.as<int32_t>());
+    std::vector<double> want;
+    for (const int row : {4, 0, 4}) want.insert(want.end(), &x[row * 33], &x[row * 33] + 33);
+    EXPECT_EQ(out.get(), want);
+    out.check_guards();
+  }
+}
+
+TEST_P(RowOps, EmbedReadsRowsOfTheTable) {
+  std::mt19937 rng(5);
+  for (const DType weight : kDTypes) {
+    for (const DType dtype : kDTypes) {
+      const auto table = random_values(130 * 33, weight, rng);
+      const Weight packed = make_weight(backend(), table, 130, 33, weight);
+      DeviceTensor out(backend(), dtype, 4, 33, 3);
+      const Buffer ids = upload<TokenId>(backend(), {129, 0, 63, 64});
+      backend().embed(out.view(), packed, ids.as<TokenId>());
+      std::vector<double> want;
+      for (const int id : {129, 0, 63, 64}) {
+        for (int c = 0; c < 33; ++c) want.push_back(rounded(table[id * 33 + c], dtype));
+      }
+      EXPECT_EQ(out.get(), want);
+      out.check_guards();
+    }
+  }
+}
+
+}  // namespace
+}  // namespace sluice
