@@ -65,6 +65,19 @@ std::vector<double> DeviceTensor::get() const {
   return values;
 }
 
+std::vector<std::byte> DeviceTensor::dense_bytes() const {
+  const std::vector<std::byte> all = bytes();
+  const auto row_bytes = static_cast<int64_t>(static_cast<size_t>(cols_) * size_of(dtype_));
+  const auto stride_bytes =
+      static_cast<int64_t>(static_cast<size_t>(cols_ + padding_) * size_of(dtype_));
+  std::vector<std::byte> dense;
+  for (int64_t r = 0; r < rows_; ++r) {
+    const auto row = all.begin() + r * stride_bytes;
+    dense.insert(dense.end(), row, row + row_bytes);
+  }
+  return dense;
+}
+
 void DeviceTensor::check_guards() const {
   const std::vector<std::byte> all = bytes();
   const size_t row_bytes = static_cast<size_t>(cols_ + padding_) * size_of(dtype_);
@@ -95,6 +108,22 @@ Weight make_weight(Backend& backend, const std::vector<double>& values, int64_t 
   std::vector<float> host(values.begin(), values.end());
   const TensorView part = TensorView::dense(host.data(), DType::kF32, rows, cols);
   return backend.load_weight("test", {&part, 1}, dtype).value();
+}
+
+RaggedBatchView upload_batch(Backend& backend, const RaggedBatch& batch,
+                             std::vector<Buffer>& buffers) {
+  const auto put = [&](const std::vector<int32_t>& values) {
+    buffers.push_back(upload(backend, values));
+    return buffers.back().as<int32_t>();
+  };
+  RaggedBatchView view = RaggedBatchView::of(batch);
+  view.token_ids = put(batch.token_ids);
+  view.positions = put(batch.positions);
+  view.q_indptr = put(batch.q_indptr);
+  view.kv_lens = put(batch.kv_lens);
+  view.block_indptr = put(batch.block_indptr);
+  view.blocks = put(batch.blocks);
+  return view;
 }
 
 void expect_close(const std::vector<double>& got, const std::vector<double>& want,

@@ -22,6 +22,7 @@ class DeviceTensor {
   void set(const std::vector<double>& values);  // [rows * cols]; rounds to the dtype
   std::vector<double> get() const;              // [rows * cols]
   std::vector<std::byte> bytes() const;         // of everything, for bit comparisons
+  std::vector<std::byte> dense_bytes() const;   // of the view's elements alone
   void check_guards() const;
 
  private:
@@ -47,6 +48,10 @@ Buffer upload(Backend& backend, const std::vector<T>& values) {
   backend.synchronize();
   return buffer;
 }
+
+// The batch's arrays in device memory, which `buffers` keeps alive; `batch` must outlive the view.
+RaggedBatchView upload_batch(Backend& backend, const RaggedBatch& batch,
+                             std::vector<Buffer>& buffers);
 
 // EXPECTs every element within tolerance; names the worst.
 void expect_close(const std::vector<double>& got, const std::vector<double>& want,

@@ -1,0 +1,84 @@
+// A few sequences with random q, k, v for every token, a block arena with its blocks scattered, and
+// the reference in double: what attend_test.cc drives step by step.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <ostream>
+#include <utility>
+#include <vector>
+
+#include "tests/kernels/tensors.h"
+
+namespace sluice {
+
+struct AttendShape {
+  int q_heads, kv_heads, head_dim;
+  DType kv, activations;
+};
+std::ostream& operator<<(std::ostream& out, const AttendShape& shape);
+
+// The next `tokens` tokens of sequence `sequence`.
+struct Chunk {
+  int sequence, tokens;
+};
+
+// Run lists of sequence 0 by (query tile, KV head).
+using RunLists = std::map<std::pair<int, int>, std::vector<KvRun>>;
+// (sequence's place in the batch, query tile, KV head) -> its runs.
+using RunsOf = std::function<std::vector<KvRun>(int, int, int)>;
+
+// The out rows of a step, densely.
+struct StepOutput {
+  DType dtype;
+  std::vector<std::byte> bytes;
+  std::vector<double> values() const;
+};
+
+class AttendFixture {
+ public:
+  // `lengths`: tokens of each sequence. Sequence i's data depend on (seed, i) only.
+  AttendFixture(Backend& backend, AttendShape shape, std::vector<int> lengths, uint32_t seed);
+
+  void fill_arena(unsigned char byte);
+  // rope_append_kv and attend of the chunks as one step; moves their sequences forward.
+  StepOutput run(const std::vector<Chunk>& chunks);
+  // attend alone, of chunks that the latest run() ended with, cut to runs.
+  StepOutput run_again(const std::vector<Chunk>& chunks, const RunsOf& runs_of);
+  // Appends the first `rows` out rows of a step (all when < 0).
+  void append(std::vector<std::byte>& to, const StepOutput& step, int rows = -1) const;
+
+  // out rows [first_row, end) of a whole sequence, cut to `runs` where not null.
+  std::vector<double> reference(int sequence, int first_row = 0,
+                                const RunLists* runs = nullptr) const;
+  Tolerance tolerance() const { return attend_tolerance(shape_.kv, shape_.activations, 1); }
+
+ private:
+  struct Sequence {
+    std::vector<double> qkv;  // [tokens, heads * head_dim], before rotation
+    std::vector<double> rotated;
+    std::vector<BlockId> blocks;
+    int tokens = 0;
+    int done = 0;
+  };
+
+  int row_width() const { return (shape_.q_heads + 2 * shape_.kv_heads) * shape_.head_dim; }
+  float scale() const;
+  void rotate(Sequence& sequence) const;
+  RaggedBatch batch_of(const std::vector<Chunk>& chunks, std::vector<double>& qkv) const;
+  StepOutput attend(const RaggedBatch& batch, const KvRunsView* runs);
+  KvCacheView kv_view() const;
+
+  Backend& backend_;
+  AttendShape shape_;
+  std::vector<Sequence> sequences_;
+  int num_blocks_ = 0;
+  int num_positions_ = 0;
+  std::vector<float> cos_, sin_;
+  Buffer arena_, cos_device_, sin_device_;
+  std::vector<Buffer> uploads_;        // of the batch under way
+  std::unique_ptr<DeviceTensor> qkv_;  // of the latest run()
+};
+
+}  // namespace sluice

@@ -1,0 +1,155 @@
+// rope_append_kv and attend, together as the model calls them: against a double-precision
+// reference, and bit by bit against themselves in other batches, chunks and run lists.
+#include <algorithm>
+
+#include "tests/kernels/attend_fixture.h"
+#include "tests/kernels/backends.h"
+
+namespace sluice {
+namespace {
+
+class Attend : public KernelTest {};
+SLUICE_ON_EVERY_BACKEND(Attend);
+
+constexpr AttendShape kShapes[] = {
+    {.q_heads = 4, .kv_heads = 2, .head_dim = 64, .kv = DType::kBF16, .activations = DType::kF32},
+    {.q_heads = 9, .kv_heads = 3, .head_dim = 64, .kv = DType::kBF16, .activations = DType::kBF16},
+    {.q_heads = 2, .kv_heads = 2, .head_dim = 128, .kv = DType::kBF16, .activations = DType::kF32},
+    {.q_heads = 8, .kv_heads = 1, .head_dim = 64, .kv = DType::kF32, .activations = DType::kF32},
+    {.q_heads = 3, .kv_heads = 1, .head_dim = 128, .kv = DType::kF32, .activations = DType::kF32},
+};
+
+TEST_P(Attend, WholePromptsMatchReference) {
+  for (const AttendShape& shape : kShapes) {
+    for (const int length : {1, 2, 63, 64, 65, 150}) {
+      SCOPED_TRACE(testing::Message() << shape << ", " << length << " tokens");
+      AttendFixture fixture(backend(), shape, {length}, /*seed=*/length);
+      const auto got = fixture.run({{0, length}});
+      expect_close(got.values(), fixture.reference(0), fixture.tolerance());
+    }
+  }
+}
+
+TEST_P(Attend, DecodesChunksAndPromptsShareABatch) {
+  for (const AttendShape& shape : kShapes) {
+    SCOPED_TRACE(testing::Message() << shape);
+    AttendFixture fixture(backend(), shape, {130, 1, 64, 77}, /*seed=*/5);
+    fixture.run({{0, 129}, {2, 40}, {3, 13}});
+    const auto got = fixture.run({{0, 1}, {1, 1}, {2, 24}, {3, 64}});
+    std::vector<double> want;
+    const int first[] = {129, 0, 40, 13};
+    for (int s = 0; s < 4; ++s) {
+      const auto all = fixture.reference(s);
+      want.insert(want.end(), all.begin() + first[s] * shape.q_heads * shape.head_dim, all.end());
+    }
+    expect_close(got.values(), want, fixture.tolerance());
+  }
+}
+
+// The same sequence whole, in chunks of 7, token by token, and beside others, across a segment
+// boundary of the longest: every row the same bits.
+TEST_P(Attend, BatchInvariant) {
+  if (!backend().batch_invariant()) GTEST_SKIP() << "not promised by this backend";
+  const AttendShape shape = kShapes[0];
+  constexpr int kLength = 1100;
+  AttendFixture alone(backend(), shape, {kLength}, /*seed=*/8);
+  const auto whole = alone.run({{0, kLength}});
+
+  AttendFixture chunked(backend(), shape, {kLength}, /*seed=*/8);
+  std::vector<std::byte> rows;
+  chunked.append(rows, chunked.run({{0, 1000}}));
+  for (int done = 1000; done < kLength; done += std::min(7, kLength - done))
+    chunked.append(rows, chunked.run({{0, std::min(7, kLength - done)}}));
+  EXPECT_TRUE(rows == whole.bytes) << "in chunks of 7";
+
+  AttendFixture batch(backend(), shape, {kLength, 300, 90}, /*seed=*/8);
+  rows.clear();
+  batch.append(rows, batch.run({{0, 1015}, {1, 200}}), 1015);
+  for (int done = 1015; done < kLength; ++done)
+    batch.append(rows, batch.run({{0, 1}, {1, 1}, {2, 1}}), 1);
+  EXPECT_TRUE(rows == whole.bytes) << "decoded beside others";
+}
+
+TEST_P(Attend, LongDecodeMatchesReference) {
+  const AttendShape shape = {
+      .q_heads = 4, .kv_heads = 2, .head_dim = 64, .kv = DType::kBF16, .activations = DType::kF32};
+  constexpr int kLength = 2500;
+  AttendFixture fixture(backend(), shape, {kLength}, /*seed=*/3);
+  fixture.run({{0, kLength - 1}});
+  const auto got = fixture.run({{0, 1}});
+  expect_close(got.values(), fixture.reference(0, kLength - 1), fixture.tolerance());
+}
+
+// Slots that no token of the sequence fills hold NaN: they must not reach any result.
+TEST_P(Attend, IgnoresWhatStaleSlotsHold) {
+  for (const AttendShape& shape : kShapes) {
+    SCOPED_TRACE(testing::Message() << shape);
+    AttendFixture clean(backend(), shape, {70, 3}, /*seed=*/4);
+    AttendFixture poisoned(backend(), shape, {70, 3}, /*seed=*/4);
+    poisoned.fill_arena(0xff);  // NaN in f32 and in bf16
+    for (int done = 0; done < 70; done += 35) {
+      const std::vector<Chunk> chunks =
+          done == 0 ? std::vector<Chunk>{{0, 35}, {1, 3}} : std::vector<Chunk>{{0, 35}};
+      const auto want = clean.run(chunks);
+      const auto got = poisoned.run(chunks);
+      for (const double value : got.values()) ASSERT_FALSE(std::isnan(value));
+      EXPECT_TRUE(got.bytes == want.bytes);
+    }
+  }
+}
+
+TEST_P(Attend, RunsOfEverythingEqualNoRuns) {
+  for (const AttendShape& shape : kShapes) {
+    SCOPED_TRACE(testing::Message() << shape);
+    AttendFixture fixture(backend(), shape, {200, 70}, /*seed=*/6);
+    fixture.run({{0, 60}});
+    const std::vector<Chunk> chunks = {{0, 140}, {1, 70}};
+    const auto dense = fixture.run(chunks);
+    const auto one_run =
+        fixture.run_again(chunks, [](int, int, int) { return std::vector<KvRun>{{0, 1000}}; });
+    EXPECT_TRUE(one_run.bytes == dense.bytes);
+    const auto many = fixture.run_again(chunks, [](int, int, int) {
+      return std::vector<KvRun>{{0, 3}, {3, 61}, {64, 1}, {65, 500}};
+    });
+    EXPECT_TRUE(many.bytes == dense.bytes);
+  }
+}
+
+TEST_P(Attend, AnyRunsEqualAMaskedReference) {
+  std::mt19937 rng(11);
+  for (const AttendShape& shape : kShapes) {
+    SCOPED_TRACE(testing::Message() << shape);
+    constexpr int kLength = 210;
+    AttendFixture fixture(backend(), shape, {kLength}, /*seed=*/9);
+    fixture.run({{0, kLength}});
+    RunLists lists;
+    const auto runs_of = [&](int, int tile, int head) {
+      std::vector<KvRun>& runs = lists[{tile, head}];
+      if (!runs.empty() || rng() % 8 == 0) return runs;  // some lists are empty
+      for (int at = static_cast<int>(rng() % 40); at < kLength;) {
+        const int len = 1 + static_cast<int>(rng() % 90);
+        runs.push_back({at, len});
+        at += len + static_cast<int>(rng() % 70);
+      }
+      return runs;
+    };
+    const auto got = fixture.run_again({{0, kLength}}, runs_of);
+    expect_close(got.values(), fixture.reference(0, 0, &lists), fixture.tolerance());
+  }
+}
+
+TEST_P(Attend, RowsWithoutKeysAreZero) {
+  const AttendShape shape = kShapes[0];
+  AttendFixture fixture(backend(), shape, {5}, /*seed=*/2);
+  fixture.run({{0, 5}});
+  const auto got = fixture.run_again({{0, 5}}, [](int, int, int) {
+    return std::vector<KvRun>{{3, 9}};  // rows 0 to 2 see none of it
+  });
+  const auto values = got.values();
+  const int row = shape.q_heads * shape.head_dim;
+  for (int i = 0; i < 3 * row; ++i) EXPECT_EQ(values[i], 0);
+  EXPECT_NE(values[3 * row], 0);
+}
+
+}  // namespace
+}  // namespace sluice
