@@ -32,6 +32,13 @@ template <typename A, typename B>
   fail_check(file, line, out.str());
 }
 
+// A function, so that temporaries inside a and b (std::min(x, y + 1)) outlive the comparison.
+template <typename Holds, typename A, typename B>
+inline void check_comparison(const char* file, int line, const char* what, Holds holds, const A& a,
+                             const B& b) {
+  if (!holds(a, b)) fail_comparison(file, line, what, a, b);
+}
+
 }  // namespace sluice
 
 #define SLUICE_CHECK(condition)                                             \
@@ -39,13 +46,10 @@ template <typename A, typename B>
     if (!(condition)) ::sluice::fail_check(__FILE__, __LINE__, #condition); \
   } while (false)
 
-#define SLUICE_CHECK_COMPARE(a, op, b)                                                      \
-  do {                                                                                      \
-    const auto& check_a_ = (a);                                                             \
-    const auto& check_b_ = (b);                                                             \
-    if (!(check_a_ op check_b_))                                                            \
-      ::sluice::fail_comparison(__FILE__, __LINE__, #a " " #op " " #b, check_a_, check_b_); \
-  } while (false)
+#define SLUICE_CHECK_COMPARE(a, op, b)       \
+  ::sluice::check_comparison(                \
+      __FILE__, __LINE__, #a " " #op " " #b, \
+      [](const auto& check_a, const auto& check_b) { return check_a op check_b; }, (a), (b))
 
 #define SLUICE_CHECK_EQ(a, b) SLUICE_CHECK_COMPARE(a, ==, b)
 #define SLUICE_CHECK_NE(a, b) SLUICE_CHECK_COMPARE(a, !=, b)

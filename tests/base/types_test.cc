@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 
@@ -42,6 +43,12 @@ TEST(Check, PrintsBothValuesAndTheFile) {
     EXPECT_NE(message.find("types_test.cc:"), std::string::npos) << message;
     EXPECT_NE(message.find("(2 vs 3)"), std::string::npos) << message;
   }
+}
+
+TEST(Check, KeepsTemporariesAliveWhileItCompares) {
+  const int one = 1;
+  SLUICE_CHECK_EQ(std::min(one, one + 1), 1);
+  EXPECT_THROW(SLUICE_CHECK_LT(std::max(one, one + 1), one), InternalError);
 }
 
 TEST(Result, ValueOfAFailureThrowsItsMessage) {
