@@ -1,7 +1,6 @@
 // Engine: the loop. One thread turns requests into token events; engine/README.md is its contract.
 #pragma once
 
-#include <array>
 #include <atomic>
 #include <chrono>
 #include <cstdint>
@@ -62,31 +61,37 @@ class Engine {
  private:
   // A submitted request with choices that are not finished.
   struct Active {
-    RequestPtr request;
     std::vector<SequencePtr> choices;
     int unfinished = 0;
-    FinishReason worst = FinishReason::kNone;  // kCancelled or kError if a choice ended so
+    bool cancelled = false;  // a choice was
+    bool failed = false;     // a choice has
   };
   struct InFlight {
     StepPlan plan;
     Ticket ticket;
     TimePoint launched;
-    int decodes = 0;
   };
 
   void loop();
   bool turn(std::chrono::milliseconds patience);
+  bool run_turn(RequestQueue::Drained& inbox);
+  bool idle() const { return active_.empty() && num_in_flight_ == 0; }
+
   void take_in(RequestQueue::Drained& inbox);
   void open(RequestPtr request);
-  void close_choice(const SequencePtr& sequence, TokenEvent event);
-  void fail_request(const std::string& id, const Status& why);
-  void fail_step(const StepPlan& plan, const char* what);
-  void end_all(FinishReason finish, const Status& why);
   bool launch_next();
   void collect_oldest();
-  void apply(const StepPlan& plan, StepResult& result, TimePoint now);
-  void apply_entry(const StepEntry& entry, StepOutput& output, TimePoint now);
-  void publish_stats(TimePoint now);
+  void apply(const StepEntry& entry, StepOutput& output);
+  void apply_sampled(const StepEntry& entry, StepOutput& output);
+
+  void emit(Sequence& sequence, TokenEvent event);
+  void finish_choice(const SequencePtr& sequence, TokenEvent event);
+  void end_choice(const SequencePtr& sequence, FinishReason finish, const Status& why);
+  void end_request(const std::string& id, FinishReason finish, const Status& why);
+  void end_all(FinishReason finish, const Status& why);
+  void fail_step(const StepPlan& plan, const char* what);
+  void give_up(const RequestQueue::Drained& inbox, const char* what);
+  void publish_stats();
 
   const EngineConfig config_;
   const std::unique_ptr<ModelRunner> runner_;
@@ -95,6 +100,7 @@ class Engine {
   RequestQueue queue_;
   std::atomic<bool> stop_now_ = false;
   std::atomic<bool> reset_prefix_cache_ = false;
+  std::atomic<bool> failed_ = false;  // the state is suspect: nothing is accepted any more
 
   // Engine thread only.
   KvCacheManager kv_;
@@ -106,12 +112,15 @@ class Engine {
   size_t num_in_flight_ = 0;
   uint64_t num_opened_ = 0;
   int failures_in_a_row_ = 0;
-  TimePoint last_collect_;
+  bool queue_closed_ = false;
+  TimePoint now_;           // of this turn, and of the step that it applies: the time of its events
+  TimePoint last_collect_;  // end of the last step
   EngineStats counters_;
 
   mutable std::mutex stats_mutex_;
   EngineStats published_;    // guarded by stats_mutex_
-  TimePoint last_progress_;  // guarded by stats_mutex_
+  TimePoint last_progress_;  // guarded by stats_mutex_: a step ended, or work met an idle engine
+
   std::mutex thread_mutex_;  // guards thread_
   std::thread thread_;
 };

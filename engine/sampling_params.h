@@ -11,9 +11,14 @@
 
 namespace sluice {
 
+// Bounds of one request, so that no client can make a step's sampling arrays large.
+inline constexpr int kMaxChoices = 128;
+inline constexpr int kMaxStopIds = 128;
+inline constexpr int kMaxListedIds = 1024;  // each of logit_bias, allowed and banned ids
+
 struct SamplingParams {
-  int n = 1;                 // choices; 1 ... limits.max_n
-  int64_t max_tokens = 16;   // output tokens of each choice
+  int n = 1;                 // choices; 1 ... kMaxChoices
+  int64_t max_tokens = 16;   // output tokens of each choice; 0 only to score the prompt
   int64_t min_tokens = 0;    // end-of-sequence and stop ids are banned before
   float temperature = 1.0F;  // 0: greedy
   float top_p = 1.0F;

@@ -81,8 +81,9 @@ class Scheduler {
 
  private:
   struct ByRank {
-    bool operator()(const SequencePtr& a, const SequencePtr& b) const;
+    bool operator()(const SequencePtr& a, const SequencePtr& b) const { return before(*a, *b); }
   };
+  static bool before(const Sequence& a, const Sequence& b);
   // What is left of a step's budget.
   struct Room {
     int tokens = 0;
@@ -90,15 +91,18 @@ class Scheduler {
     int logprob_rows = 0;
   };
 
-  void seat_followers(const SequencePtr& leader);
-  void fork_into_seat(const SequencePtr& leader, const SequencePtr& child);
-  void succeed(const SequencePtr& leader);
-  void reserve_running();
+  void seat_followers();
+  void fork_into_seat(Sequence& leader, const SequencePtr& child);
+  void hand_on_followers(Sequence& leader);
+  bool reserve_running();
   bool admit_first_waiting();
-  bool plan_chunk(const SequencePtr& sequence, Room& room, StepPlan& plan) const;
+  void plan_chunk(const SequencePtr& sequence, Room& room, StepPlan& plan) const;
   void preempt_last();
   void take_seat(const SequencePtr& sequence);
-  void leave_seat(const SequencePtr& sequence);
+  void leave_queue(const SequencePtr& sequence);
+  bool has_free_seat() const {
+    return running_.size() < static_cast<size_t>(options_.max_num_seqs);
+  }
   int64_t missing_tokens(const Sequence& sequence) const;
 
   Options options_;

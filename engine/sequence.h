@@ -43,13 +43,16 @@ struct Sequence {
   int64_t cached_tokens = 0;  // prompt tokens found in the prefix cache when first admitted
   std::vector<TokenLogprob> prompt_logprobs;  // collected so far, positions 1 ...
   bool started = false;                       // an event of it is out
+  bool awaits_first_seat = false;             // counts in Scheduler::num_unstarted_requests()
   std::chrono::steady_clock::time_point last_token_time;
 
   int64_t prompt_len() const { return static_cast<int64_t>(request->prompt.size()); }
   int64_t num_tokens() const { return static_cast<int64_t>(tokens.size()) + num_pending; }
   int64_t num_output() const { return num_tokens() - prompt_len(); }
-  // Prompt positions still to be scored, all by the first choice.
-  bool scores_prompt() const { return request->sampling.prompt_logprobs && choice == 0; }
+  // The first choice scores the prompt, until its first event takes the scores away.
+  bool scores_prompt() const {
+    return request->sampling.prompt_logprobs && choice == 0 && !started;
+  }
 };
 
 using SequencePtr = std::shared_ptr<Sequence>;

@@ -1,0 +1,401 @@
+// Engine: the turn of the loop, and what happens to a request in it.
+#include "engine/engine.h"
+
+#include <algorithm>
+#include <cmath>
+#include <utility>
+
+#include "base/log.h"
+#include "base/text.h"
+#include "engine/admission.h"
+#include "engine/stop_check.h"
+
+namespace sluice {
+namespace {
+
+// How long the idle loop sleeps at most; a submission or a stop wakes it.
+constexpr std::chrono::milliseconds kIdlePatience{1000};
+// A device that fails this many steps in a row will not recover.
+constexpr int kMaxFailuresInARow = 3;
+
+// SplitMix64's finaliser: seeds of requests that bring none.
+uint64_t mix(uint64_t x) {
+  x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9U;
+  x = (x ^ (x >> 27)) * 0x94d049bb133111ebU;
+  return x ^ (x >> 31);
+}
+
+double to_ms(std::chrono::steady_clock::duration duration) {
+  return std::chrono::duration<double, std::milli>(duration).count();
+}
+
+Status stopped_after_a_bug() {
+  return {StatusCode::kInternal,
+          "the engine met an internal error and serves nothing any more; restart the server"};
+}
+
+void push_error(const Request& request, int choice, const Status& why) {
+  TokenEvent event;
+  event.choice = choice;
+  event.finish = FinishReason::kError;
+  event.error = why;
+  event.time = std::chrono::steady_clock::now();
+  request.output->push(std::move(event));
+}
+
+// For a request that has no sequences.
+void refuse(const Request& request, const Status& why) {
+  for (int choice = 0; choice < request.sampling.n; ++choice) push_error(request, choice, why);
+}
+
+}  // namespace
+
+Engine::Engine(const EngineConfig& config, std::unique_ptr<ModelRunner> runner, Clock clock)
+    : config_(config),
+      runner_(std::move(runner)),
+      clock_(std::move(clock)),
+      queue_(static_cast<size_t>(config.max_queued_requests)),
+      kv_({.num_blocks = config.num_blocks, .enable_prefix_caching = config.enable_prefix_caching}),
+      scheduler_({.max_num_seqs = config.max_num_seqs, .max_model_len = config.max_model_len}, kv_),
+      governor_(config.decode_gap_ms, config.min_prefill_tokens, config.max_num_batched_tokens) {
+  const Status valid = config.validate();
+  if (!valid.ok()) fail_check(__FILE__, __LINE__, valid.message());
+  const int depth = runner_->max_in_flight();
+  SLUICE_CHECK(depth == 1 || depth == 2);  // Scheduler::schedule: at most one step not yet applied
+  in_flight_.resize(static_cast<size_t>(depth));
+  last_progress_ = last_collect_ = now_ = clock_();
+  publish_stats();
+}
+
+Engine::~Engine() { stop(Stop::kNow); }
+
+// ---- the thread-safe ends ----
+
+Status Engine::admit(const Request& request) const {
+  if (failed_) return stopped_after_a_bug();
+  return check_admissible(request, config_);
+}
+
+Status Engine::submit(RequestPtr request) {
+  SLUICE_RETURN_IF_ERROR(admit(*request));
+  return queue_.submit(std::move(request));
+}
+
+void Engine::cancel(const std::string& id, int choice) { queue_.cancel(id, choice); }
+
+void Engine::reset_prefix_cache() { reset_prefix_cache_ = true; }
+
+void Engine::start() {
+  const std::lock_guard lock(thread_mutex_);
+  SLUICE_CHECK(!thread_.joinable());
+  thread_ = std::thread([this] { loop(); });
+}
+
+void Engine::stop(Stop how) {
+  if (how == Stop::kNow) stop_now_ = true;
+  queue_.close();
+  const std::lock_guard lock(thread_mutex_);
+  if (thread_.joinable()) thread_.join();
+  while (turn(std::chrono::milliseconds(0))) {  // without a thread, the caller is the loop
+  }
+}
+
+EngineStats Engine::stats() const {
+  const TimePoint now = clock_();
+  const std::lock_guard lock(stats_mutex_);
+  EngineStats stats = published_;
+  if (stats.num_running + stats.num_waiting > 0) {
+    stats.last_step_age_ms = static_cast<int64_t>(to_ms(now - last_progress_));
+  }
+  return stats;
+}
+
+// ---- the loop ----
+
+void Engine::loop() {
+  do {
+    turn(idle() ? kIdlePatience : std::chrono::milliseconds(0));
+  } while (!queue_closed_ || !idle());
+}
+
+bool Engine::step() { return turn(std::chrono::milliseconds(0)); }
+
+bool Engine::turn(std::chrono::milliseconds patience) {
+  RequestQueue::Drained inbox = queue_.drain(patience);
+  queue_closed_ = inbox.closed;
+  bool busy = !inbox.submitted.empty() || !inbox.cancelled.empty();
+  try {
+    busy |= run_turn(inbox);
+  } catch (const std::exception& error) {
+    give_up(inbox, error.what());
+  }
+  return busy && !failed_;
+}
+
+// False: there was nothing to compute.
+bool Engine::run_turn(RequestQueue::Drained& inbox) {
+  if (failed_) return false;
+  now_ = clock_();
+  const bool was_idle = idle();
+  take_in(inbox);
+  if (stop_now_) {
+    end_all(FinishReason::kCancelled, {StatusCode::kCancelled, "the server is shutting down"});
+  }
+  if (reset_prefix_cache_.exchange(false)) kv_.drop_cached();
+  if (was_idle && !idle()) {  // from now on, time counts
+    const std::lock_guard lock(stats_mutex_);
+    last_progress_ = now_;
+    published_.num_waiting = scheduler_.num_waiting();
+  }
+
+  const bool launched = launch_next();
+  const bool full = num_in_flight_ == in_flight_.size();
+  const bool collect = num_in_flight_ > 0 && (full || !launched);
+  if (collect) collect_oldest();
+  SLUICE_CHECK(launched || collect || !scheduler_.has_sequences());  // work waits, nothing can run
+  queue_.set_waiting(static_cast<size_t>(scheduler_.num_unstarted_requests()));
+  publish_stats();
+  return launched || collect;
+}
+
+void Engine::take_in(RequestQueue::Drained& inbox) {
+  for (RequestPtr& request : inbox.submitted) open(std::move(request));
+  for (const RequestQueue::Cancellation& wish : inbox.cancelled) {
+    const Status why(StatusCode::kCancelled, "cancelled by the client");
+    if (wish.choice == kAllChoices) {
+      end_request(wish.id, FinishReason::kCancelled, why);
+      continue;
+    }
+    const auto found = active_.find(wish.id);
+    if (found == active_.end()) continue;
+    for (const SequencePtr& sequence : found->second.choices) {
+      if (sequence->choice != wish.choice) continue;
+      const SequencePtr keep = sequence;
+      end_choice(keep, FinishReason::kCancelled, why);
+      break;
+    }
+  }
+}
+
+void Engine::open(RequestPtr request) {
+  const SamplingParams& sampling = request->sampling;
+  const auto [place, is_new] = active_.try_emplace(request->id);
+  if (!is_new) {
+    refuse(*request, invalid_argument(str("a request with the id '", request->id,
+                                          "' is running; ids must be unique")));
+    return;
+  }
+  const uint64_t order = num_opened_++;
+  const uint64_t seed = sampling.seed.value_or(mix(config_.seed + mix(order + 1)));
+  Active& active = place->second;
+  active.unfinished = sampling.n;
+  for (int choice = 0; choice < sampling.n; ++choice) {
+    auto sequence = std::make_shared<Sequence>();
+    sequence->request = request;
+    sequence->choice = choice;
+    sequence->tokens = request->prompt;
+    sequence->seed = seed + static_cast<uint64_t>(choice);
+    sequence->order = order;
+    active.choices.push_back(std::move(sequence));
+  }
+  scheduler_.add(active.choices);
+}
+
+bool Engine::launch_next() {
+  if (num_in_flight_ == in_flight_.size()) return false;
+  InFlight& slot = in_flight_[(oldest_ + num_in_flight_) % in_flight_.size()];
+  const StepBudget budget{.max_tokens = config_.max_num_batched_tokens,
+                          .max_prefill_tokens = governor_.budget(),
+                          .max_logprob_rows = config_.max_logprob_rows};
+  scheduler_.schedule(budget, slot.plan);
+  if (slot.plan.entries.empty()) return false;
+  slot.launched = clock_();
+  try {
+    slot.ticket = runner_->launch(slot.plan);
+  } catch (const std::exception& error) {
+    fail_step(slot.plan, error.what());
+    return true;  // it had its turn
+  }
+  scheduler_.launched(slot.plan);
+  ++num_in_flight_;
+  return true;
+}
+
+void Engine::collect_oldest() {
+  InFlight& slot = in_flight_[oldest_];
+  oldest_ = (oldest_ + 1) % in_flight_.size();
+  --num_in_flight_;
+  StepResult result;
+  try {
+    result = runner_->collect(slot.ticket);
+    SLUICE_CHECK_EQ(result.outputs.size(), slot.plan.entries.size());
+  } catch (const std::exception& error) {
+    fail_step(slot.plan, error.what());
+    return;
+  }
+  failures_in_a_row_ = 0;
+  ++counters_.steps;
+  now_ = clock_();
+  const TimePoint began = std::max(slot.launched, std::exchange(last_collect_, now_));
+  int decodes = 0;
+  int prefill_tokens = 0;
+  for (size_t i = 0; i < result.outputs.size(); ++i) {
+    const StepEntry& entry = slot.plan.entries[i];
+    (entry.num_new == 1 ? decodes : prefill_tokens) += entry.num_new;
+    apply(entry, result.outputs[i]);
+  }
+  governor_.observe(decodes, prefill_tokens, to_ms(now_ - began));
+  slot.plan.entries.clear();  // lets finished sequences go
+}
+
+void Engine::apply(const StepEntry& entry, StepOutput& output) {
+  Sequence& sequence = *entry.sequence;
+  if (sequence.state == SequenceState::kFinished) return;  // the surplus token of a stopped one
+  const auto is_nan = [](const TokenLogprob& score) { return std::isnan(score.logprob); };
+  const bool scored_nan = std::ranges::any_of(output.prompt_logprobs, is_nan);
+  if (scored_nan || (entry.samples && output.token < 0)) {
+    end_request(sequence.request->id, FinishReason::kError,
+                {StatusCode::kInternal, "the model computed logits that are not finite numbers"});
+    return;
+  }
+  SLUICE_CHECK_LT(output.token, config_.vocab_size);
+  SLUICE_CHECK_EQ(static_cast<int64_t>(output.prompt_logprobs.size()),
+                  entry.score_last - entry.score_first);
+  std::ranges::move(output.prompt_logprobs, std::back_inserter(sequence.prompt_logprobs));
+  const int64_t last = entry.first + entry.num_new;
+  counters_.prompt_tokens +=
+      std::max<int64_t>(0, std::min(last, sequence.prompt_len()) - entry.first);
+  scheduler_.apply(entry, output.token);
+  if (entry.samples) {
+    apply_sampled(entry, output);
+  } else if (sequence.request->sampling.max_tokens == 0 && last == sequence.prompt_len()) {
+    end_choice(entry.sequence, FinishReason::kLength, {});
+  }
+}
+
+void Engine::apply_sampled(const StepEntry& entry, StepOutput& output) {
+  Sequence& sequence = *entry.sequence;
+  if (sequence.num_output() - sequence.num_pending > 1) {
+    counters_.decode_gap_ms_max =
+        std::max(counters_.decode_gap_ms_max, to_ms(now_ - sequence.last_token_time));
+  }
+  sequence.last_token_time = now_;
+  ++counters_.generation_tokens;
+  TokenEvent event;
+  event.token = output.token;
+  if (sequence.request->sampling.logprobs) event.logprob = std::move(output.logprob);
+  event.finish = check_stop(sequence, config_.max_model_len);
+  if (event.finish == FinishReason::kNone) {
+    emit(sequence, std::move(event));
+    return;
+  }
+  if (event.finish == FinishReason::kStop) event.stop_id = output.token;
+  finish_choice(entry.sequence, std::move(event));
+}
+
+// ---- ways out ----
+
+void Engine::emit(Sequence& sequence, TokenEvent event) {
+  event.choice = sequence.choice;
+  event.time = now_;
+  if (!sequence.started && sequence.choice == 0) {
+    event.cached_tokens = sequence.cached_tokens;
+    event.prompt_logprobs = std::exchange(sequence.prompt_logprobs, {});
+  }
+  sequence.started = true;
+  sequence.request->output->push(std::move(event));
+}
+
+void Engine::finish_choice(const SequencePtr& sequence, TokenEvent event) {
+  const FinishReason finish = event.finish;
+  scheduler_.remove(sequence);
+  emit(*sequence, std::move(event));
+  const auto place = active_.find(sequence->request->id);
+  SLUICE_CHECK(place != active_.end());
+  Active& active = place->second;
+  active.cancelled |= finish == FinishReason::kCancelled;
+  active.failed |= finish == FinishReason::kError;
+  if (--active.unfinished > 0) return;
+  ++(active.failed      ? counters_.requests_failed
+     : active.cancelled ? counters_.requests_cancelled
+                        : counters_.requests_finished);
+  active_.erase(place);
+}
+
+void Engine::end_choice(const SequencePtr& sequence, FinishReason finish, const Status& why) {
+  if (sequence->state == SequenceState::kFinished) return;
+  TokenEvent event;
+  event.finish = finish;
+  if (finish == FinishReason::kError) event.error = why;
+  finish_choice(sequence, std::move(event));
+}
+
+void Engine::end_request(const std::string& id, FinishReason finish, const Status& why) {
+  const auto place = active_.find(id);
+  if (place == active_.end()) return;
+  // A copy, since the last choice erases the original; from the back, so that nobody inherits.
+  const std::vector<SequencePtr> choices = place->second.choices;
+  for (auto choice = choices.rbegin(); choice != choices.rend(); ++choice) {
+    end_choice(*choice, finish, why);
+  }
+}
+
+void Engine::end_all(FinishReason finish, const Status& why) {
+  std::vector<std::string> ids;
+  for (const auto& [id, active] : active_) ids.push_back(id);
+  for (const std::string& id : ids) end_request(id, finish, why);
+}
+
+// The requests of a step that failed end; what it wrote was never published, so nobody else can
+// have read it.
+void Engine::fail_step(const StepPlan& plan, const char* what) {
+  log_error(str("a step of ", plan.entries.size(), " sequences failed: ", what));
+  const Status why(StatusCode::kInternal, str("the step that served this request failed: ", what));
+  for (const StepEntry& entry : plan.entries) {
+    if (entry.sequence->state == SequenceState::kFinished) continue;
+    end_request(entry.sequence->request->id, FinishReason::kError, why);
+  }
+  if (++failures_in_a_row_ < kMaxFailuresInARow) return;
+  fail_check(__FILE__, __LINE__, str(failures_in_a_row_, " steps failed in a row"));
+}
+
+// A bug in our own bookkeeping: sequences, seats and blocks may disagree, so none of them is
+// touched again. Everybody gets an answer, and nothing more is accepted.
+void Engine::give_up(const RequestQueue::Drained& inbox, const char* what) {
+  log_error(str("the engine stops serving: ", what));
+  failed_ = true;
+  queue_.close();
+  queue_closed_ = true;
+  const RequestQueue::Drained late = queue_.drain(std::chrono::milliseconds(0));
+  for (const auto* submitted : {&inbox.submitted, &late.submitted}) {
+    for (const RequestPtr& request : *submitted) {
+      if (request != nullptr) refuse(*request, stopped_after_a_bug());  // null: it was taken in
+    }
+  }
+  for (const auto& [id, active] : active_) {
+    for (const SequencePtr& sequence : active.choices) {
+      if (sequence->state == SequenceState::kFinished) continue;
+      push_error(*sequence->request, sequence->choice, stopped_after_a_bug());
+    }
+    ++counters_.requests_failed;
+  }
+  active_.clear();
+  num_in_flight_ = 0;
+  counters_.failed = true;
+  publish_stats();
+}
+
+void Engine::publish_stats() {
+  counters_.num_running = failed_ ? 0 : scheduler_.num_running();
+  counters_.num_waiting = failed_ ? 0 : scheduler_.num_waiting();
+  const Scheduler::Stats& scheduled = scheduler_.stats();
+  counters_.preemptions = scheduled.preemptions;
+  counters_.kv = kv_.stats();
+  counters_.kv.prefix_query_tokens = scheduled.prefix_query_tokens;
+  counters_.kv.prefix_hit_tokens = scheduled.prefix_hit_tokens;
+  const std::lock_guard lock(stats_mutex_);
+  last_progress_ = std::max(last_progress_, last_collect_);
+  published_ = counters_;
+}
+
+}  // namespace sluice

@@ -1,0 +1,179 @@
+// HashRunner: the checks of a plan, the arena, the hash.
+#include "tests/fakes/hash_runner.h"
+
+#include <algorithm>
+#include <unordered_set>
+#include <utility>
+
+#include "base/check.h"
+
+namespace sluice {
+namespace {
+
+uint64_t mix(uint64_t x) {
+  x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9U;
+  x = (x ^ (x >> 27)) * 0x94d049bb133111ebU;
+  return x ^ (x >> 31);
+}
+
+uint64_t extend(uint64_t hash, TokenId token) {
+  return mix(hash + 0x9e3779b97f4a7c15U + static_cast<uint32_t>(token));
+}
+
+uint64_t hash_of(std::span<const TokenId> prefix) {
+  uint64_t hash = 0;
+  for (const TokenId token : prefix) hash = extend(hash, token);
+  return hash;
+}
+
+TokenId token_of(uint64_t hash, bool greedy, uint64_t seed, int vocab_size) {
+  const uint64_t draw = greedy ? mix(hash) : mix(hash ^ mix(seed + 1));
+  return static_cast<TokenId>(draw % static_cast<uint64_t>(vocab_size));
+}
+
+float logprob_of(uint64_t hash, TokenId target) {
+  return -static_cast<float>(extend(hash, target) % 1024) / 64;
+}
+
+constexpr TokenId kNeverWritten = -7;
+
+}  // namespace
+
+HashRunner::HashRunner(Options options)
+    : options_(std::move(options)),
+      arena_(static_cast<size_t>(options_.num_blocks) * kBlockTokens, kNeverWritten),
+      writers_(static_cast<size_t>(options_.num_blocks)) {}
+
+TokenId HashRunner::next_token(std::span<const TokenId> prefix, bool greedy, uint64_t seed,
+                               int vocab_size) {
+  return token_of(hash_of(prefix), greedy, seed, vocab_size);
+}
+
+float HashRunner::logprob(std::span<const TokenId> prefix, TokenId target) {
+  return logprob_of(hash_of(prefix), target);
+}
+
+Ticket HashRunner::launch(const StepPlan& plan) {
+  if (options_.on_launch) options_.on_launch(plan);
+  SLUICE_CHECK_LT(in_flight_.size(), static_cast<size_t>(options_.max_in_flight));
+  ++num_launched_;
+  check_plan(plan);
+  mark_writers(plan);
+  check_readers(plan);
+  for (const StepEntry& entry : plan.entries) {
+    for (int64_t position = entry.first; position < entry.first + entry.num_new; ++position) {
+      slot(*entry.sequence, position) = input_token(entry, position);
+    }
+  }
+  StepResult result;
+  for (const StepEntry& entry : plan.entries) result.outputs.push_back(answer(entry));
+  sampled_last_.clear();
+  for (size_t i = 0; i < plan.entries.size(); ++i) {
+    if (!plan.entries[i].samples) continue;
+    sampled_last_[plan.entries[i].sequence.get()] = result.outputs[i].token;
+  }
+  in_flight_.emplace_back(num_launched_, std::move(result));
+  return {num_launched_};
+}
+
+StepResult HashRunner::collect(Ticket ticket) {
+  SLUICE_CHECK(!in_flight_.empty());
+  SLUICE_CHECK_EQ(in_flight_.front().first, ticket.step);
+  StepResult result = std::move(in_flight_.front().second);
+  in_flight_.pop_front();
+  if (options_.on_collect) options_.on_collect(ticket.step);
+  return result;
+}
+
+void HashRunner::check_plan(const StepPlan& plan) const {
+  SLUICE_CHECK(!plan.entries.empty());
+  SLUICE_CHECK_LE(plan.entries.size(), static_cast<size_t>(options_.max_sequences));
+  SLUICE_CHECK_LE(plan.num_tokens(), options_.max_tokens);
+  std::unordered_set<const Sequence*> seen;
+  int64_t rows = 0;
+  for (const StepEntry& entry : plan.entries) {
+    SLUICE_CHECK(seen.insert(entry.sequence.get()).second);
+    check_entry(entry);
+    rows += entry.score_last - entry.score_first;
+  }
+  SLUICE_CHECK_LE(rows, options_.max_logprob_rows);
+}
+
+void HashRunner::check_entry(const StepEntry& entry) const {
+  const Sequence& sequence = *entry.sequence;
+  const int64_t last = entry.first + entry.num_new;
+  SLUICE_CHECK(sequence.state == SequenceState::kRunning);
+  SLUICE_CHECK_EQ(entry.first, sequence.num_computed);
+  SLUICE_CHECK_GT(entry.num_new, 0);
+  SLUICE_CHECK_LE(last, sequence.num_tokens());
+  SLUICE_CHECK_LE(last, sequence.table.capacity_tokens());
+  SLUICE_CHECK_LE(sequence.num_pending, 1);
+  for (const BlockId block : sequence.table.blocks) {
+    SLUICE_CHECK(block >= 0 && block < options_.num_blocks);
+  }
+  const bool wants_tokens = sequence.request->sampling.max_tokens > 0;
+  SLUICE_CHECK_EQ(entry.samples, last == sequence.num_tokens() && wants_tokens);
+  SLUICE_CHECK_EQ(entry.last_is_pending, last > static_cast<int64_t>(sequence.tokens.size()));
+  SLUICE_CHECK_LE(entry.score_first, entry.score_last);
+  if (entry.score_first == entry.score_last) return;
+  SLUICE_CHECK_GE(entry.score_first, entry.first);
+  SLUICE_CHECK_LE(entry.score_last, std::min(last, sequence.prompt_len() - 1));
+}
+
+// A block is written to by one entry of a step only ...
+void HashRunner::mark_writers(const StepPlan& plan) {
+  for (size_t i = 0; i < plan.entries.size(); ++i) {
+    const StepEntry& entry = plan.entries[i];
+    const int64_t last = entry.first + entry.num_new;
+    for (int64_t b = entry.first / kBlockTokens; b * kBlockTokens < last; ++b) {
+      auto& writer =
+          writers_[static_cast<size_t>(entry.sequence->table.blocks[static_cast<size_t>(b)])];
+      SLUICE_CHECK_NE(writer.first, num_launched_);
+      writer = {num_launched_, i};
+    }
+  }
+}
+
+// ... and read by nobody else.
+void HashRunner::check_readers(const StepPlan& plan) const {
+  for (size_t i = 0; i < plan.entries.size(); ++i) {
+    for (const BlockId block : plan.entries[i].sequence->table.blocks) {
+      const auto& writer = writers_[static_cast<size_t>(block)];
+      SLUICE_CHECK(writer.first != num_launched_ || writer.second == i);
+    }
+  }
+}
+
+TokenId& HashRunner::slot(const Sequence& sequence, int64_t position) {
+  const auto block = sequence.table.blocks[static_cast<size_t>(position / kBlockTokens)];
+  return arena_[static_cast<size_t>(int64_t{block} * kBlockTokens + position % kBlockTokens)];
+}
+
+TokenId HashRunner::input_token(const StepEntry& entry, int64_t position) const {
+  const bool pending = entry.last_is_pending && position == entry.first + entry.num_new - 1;
+  if (!pending) return entry.sequence->tokens.at(static_cast<size_t>(position));
+  const auto sampled = sampled_last_.find(entry.sequence.get());
+  SLUICE_CHECK(sampled != sampled_last_.end());
+  return sampled->second;
+}
+
+StepOutput HashRunner::answer(const StepEntry& entry) {
+  const Sequence& sequence = *entry.sequence;
+  const int64_t last = entry.first + entry.num_new;
+  StepOutput output;
+  uint64_t hash = 0;
+  for (int64_t position = 0; position < last; ++position) {
+    hash = extend(hash, slot(sequence, position));
+    if (position < entry.score_first || position >= entry.score_last) continue;
+    const TokenId target = sequence.tokens[static_cast<size_t>(position) + 1];
+    output.prompt_logprobs.push_back({.logprob = logprob_of(hash, target), .rank = 1, .top = {}});
+  }
+  if (!entry.samples) return output;
+  const SamplingParams& sampling = sequence.request->sampling;
+  if (options_.is_poisoned && options_.is_poisoned(entry)) return output;
+  output.token = token_of(hash, sampling.greedy(), sequence.seed, options_.vocab_size);
+  if (sampling.logprobs) output.logprob = {logprob_of(hash, output.token), 1, {}};
+  return output;
+}
+
+}  // namespace sluice

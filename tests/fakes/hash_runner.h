@@ -1,0 +1,69 @@
+// HashRunner: a ModelRunner whose next token is a hash of the prefix as re-read through the block
+// table.
+//
+//   launch: tokens of each entry -> slots of its blocks -> read [0, kv_len) back -> hash -> token
+//
+// Its arena holds one token id a slot where a real one holds K and V. A short kv_len, a slot off by
+// one, a stale or leaked block, a shared block written to, a token sampled mid-prompt: all of them
+// change the output or break one of the checks, in microseconds and without a model.
+#pragma once
+
+#include <deque>
+#include <functional>
+#include <span>
+#include <unordered_map>
+#include <vector>
+
+#include "engine/runner/model_runner.h"
+
+namespace sluice {
+
+class HashRunner final : public ModelRunner {
+ public:
+  struct Options {
+    int num_blocks = 0;
+    int vocab_size = 1000;
+    int max_in_flight = 1;
+    // Limits of a step; a plan past them throws.
+    int max_tokens = 1 << 20;
+    int max_sequences = 1 << 20;
+    int max_logprob_rows = 1 << 20;
+    // Called with the plan in launch and with the step's number in collect; what they throw is
+    // thrown. May be empty.
+    std::function<void(const StepPlan&)> on_launch;
+    std::function<void(uint64_t step)> on_collect;
+    // Entries whose logits are not finite. May be empty.
+    std::function<bool(const StepEntry&)> is_poisoned;
+  };
+  explicit HashRunner(Options options);
+
+  int max_in_flight() const override { return options_.max_in_flight; }
+  Ticket launch(const StepPlan& plan) override;
+  StepResult collect(Ticket ticket) override;
+
+  // What the runner answers after `prefix`: the specification, without any blocks. Greedy requests
+  // ignore the seed.
+  static TokenId next_token(std::span<const TokenId> prefix, bool greedy, uint64_t seed,
+                            int vocab_size);
+  // The logprob it reports for `target` after `prefix`.
+  static float logprob(std::span<const TokenId> prefix, TokenId target);
+
+ private:
+  void check_plan(const StepPlan& plan) const;
+  void check_entry(const StepEntry& entry) const;
+  void mark_writers(const StepPlan& plan);
+  void check_readers(const StepPlan& plan) const;
+  TokenId& slot(const Sequence& sequence, int64_t position);
+  TokenId input_token(const StepEntry& entry, int64_t position) const;
+  StepOutput answer(const StepEntry& entry);
+
+  Options options_;
+  std::vector<TokenId> arena_;  // [num_blocks * kBlockTokens]
+  // [num_blocks] who writes to the block in the step being launched: step and entry.
+  std::vector<std::pair<uint64_t, size_t>> writers_;
+  std::unordered_map<const Sequence*, TokenId> sampled_last_;  // by the step launched last
+  std::deque<std::pair<uint64_t, StepResult>> in_flight_;      // [<= max_in_flight]
+  uint64_t num_launched_ = 0;
+};
+
+}  // namespace sluice
