@@ -45,6 +45,7 @@ class HttpFrontend {
   virtual ~HttpFrontend() = default;
 
   virtual uint16_t port() const = 0;
+  virtual int num_connections() const = 0;
   // Stops accepting, closes idle connections, lets running responses finish for up to
   // `drain_limit`, cuts off the rest (their generations are cancelled), joins the threads. Returns
   // the number cut off. Any thread but the front's own; a second call does nothing.

@@ -1,0 +1,330 @@
+// The routes of OpenAI's API and of operation.
+#include "server/http/api_handler.h"
+
+#include <algorithm>
+#include <cctype>
+#include <random>
+
+#include "base/log.h"
+#include "base/text.h"
+#include "server/openai/error_body.h"
+#include "server/openai/json_text.h"
+#include "server/openai/response.h"
+#include "server/version.h"
+
+namespace sluice {
+namespace {
+
+constexpr size_t kMaxRequestId = 128;
+constexpr size_t kMaxShownFields = 8;
+constexpr size_t kMaxShownField = 64;
+constexpr std::chrono::seconds kWarningPeriod{1};
+constexpr std::string_view kModelPrefix = "/v1/models/";
+
+// 128 random bits in hexadecimal.
+std::string random_id() {
+  std::random_device device;  // getrandom(2)
+  std::string out;
+  for (int word = 0; word < 4; ++word) {
+    char text[9];
+    std::snprintf(text, sizeof text, "%08x", device());
+    out += text;
+  }
+  return out;
+}
+
+// Printable ASCII without spaces, of bounded length: fit for a header line and for the log.
+std::string sanitised(std::string_view text, size_t limit) {
+  std::string out;
+  for (const char c : text.substr(0, limit)) out.push_back(c > ' ' && c < 0x7F ? c : '_');
+  return out;
+}
+
+// application/json, with or without parameters, and its kin; absent is taken for it. What a browser
+// may send across sites without asking (forms, text/plain) is refused.
+bool is_json(std::string_view content_type) {
+  std::string type(content_type.substr(0, content_type.find(';')));
+  std::transform(type.begin(), type.end(), type.begin(),
+                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  while (!type.empty() && type.back() == ' ') type.pop_back();
+  return type.empty() || type == "application/json" ||
+         (type.starts_with("application/") && type.ends_with("+json"));
+}
+
+// Compares in a time that does not tell how much of `given` is right.
+bool same_secret(std::string_view given, std::string_view secret) {
+  unsigned difference = given.size() == secret.size() ? 0 : 1;
+  for (size_t i = 0; i < given.size(); ++i) {
+    difference |= static_cast<unsigned char>(given[i]) ^
+                  static_cast<unsigned char>(secret.empty() ? 0 : secret[i % secret.size()]);
+  }
+  return difference == 0;
+}
+
+HttpResponse json(std::string body, int code = 200) {
+  HttpResponse response;
+  response.code = code;
+  response.body = std::move(body);
+  return response;
+}
+
+std::string failure_body(std::string_view message, const char* code) {
+  std::string out = R"({"error":{"message":)";
+  append_json_string(&out, message);
+  out += R"(,"type":"invalid_request_error","param":null,"code":)";
+  append_json_string(&out, code);
+  out += "}}";
+  return out;
+}
+
+}  // namespace
+
+struct ApiHandler::Route {
+  std::string_view method;
+  std::string_view path;
+  HttpReply (ApiHandler::*answer)(const HttpRequest&, Record&);
+};
+
+const std::vector<ApiHandler::Route>& ApiHandler::routes() {
+  static const std::vector<Route> table = {
+      {"POST", "/v1/chat/completions", &ApiHandler::chat},
+      {"POST", "/v1/completions", &ApiHandler::completion},
+      {"GET", "/v1/models", &ApiHandler::models},
+      {"GET", "/v1/models/{id}", &ApiHandler::model},
+      {"POST", "/tokenize", &ApiHandler::tokenize},
+      {"POST", "/detokenize", &ApiHandler::detokenize},
+      {"GET", "/health", &ApiHandler::ready},
+      {"GET", "/health/live", &ApiHandler::live},
+      {"GET", "/health/ready", &ApiHandler::ready},
+      {"GET", "/ping", &ApiHandler::ready},
+      {"POST", "/ping", &ApiHandler::ready},
+      {"GET", "/version", &ApiHandler::show_version},
+      {"GET", "/metrics", &ApiHandler::scrape},
+  };
+  return table;
+}
+
+ApiHandler::ApiHandler(Service& service, Metrics& metrics, const HttpOptions& options)
+    : service_(service), metrics_(metrics), options_(options) {}
+
+HttpReply ApiHandler::handle(HttpRequest request) {
+  std::string id =
+      request.request_id.empty() ? random_id() : sanitised(request.request_id, kMaxRequestId);
+  auto record = std::make_unique<RequestRecord>(metrics_, sanitised(request.method, 16), id);
+  HttpReply reply = answer(request, record);
+  if (auto* response = std::get_if<HttpResponse>(&reply)) {
+    response->headers.emplace_back("X-Request-Id", std::move(id));
+    record->set_code(response->code);
+  }
+  return reply;
+}
+
+HttpResponse ApiHandler::refuse(int code, const std::string& why) {
+  RequestRecord record(metrics_, "-", "-");
+  record.set_code(code);
+  if (code == http_code(StatusCode::kUnavailable)) {
+    return error_response({StatusCode::kUnavailable, why});
+  }
+  if (code == http_code(StatusCode::kInternal)) {
+    return error_response({StatusCode::kInternal, why});
+  }
+  return json(failure_body(why, "bad_request"), code);
+}
+
+HttpReply ApiHandler::answer(const HttpRequest& request, Record& record) {
+  const std::string_view method = request.method == "HEAD" ? "GET" : request.method;
+  std::string allowed;
+  for (const Route& route : routes()) {
+    const bool is_model = route.path == "/v1/models/{id}" &&
+                          request.path.starts_with(kModelPrefix) &&
+                          request.path.size() > kModelPrefix.size();
+    if (!is_model && route.path != request.path) continue;
+    record->set_route(route.path);
+    if (route.method == method) {
+      if (const Status access = check_access(request); !access.ok()) return error_response(access);
+      if (method == "POST" && !request.body.empty() && !is_json(request.content_type)) {
+        return json(failure_body("the Content-Type must be application/json", "bad_content_type"),
+                    415);
+      }
+      return (this->*route.answer)(request, record);
+    }
+    if (!allowed.empty()) allowed += ", ";
+    allowed += route.method == "GET" ? "GET, HEAD" : route.method;
+  }
+  if (allowed.empty()) {
+    return error_response({StatusCode::kNotFound, "there is no " + sanitised(request.path, 200)});
+  }
+  HttpResponse response = json(
+      failure_body("the method is not allowed; allowed: " + allowed, "method_not_allowed"), 405);
+  if (request.method == "OPTIONS") response = json({}, 204);
+  response.headers.emplace_back("Allow", allowed + ", OPTIONS");
+  return response;
+}
+
+Status ApiHandler::check_access(const HttpRequest& request) const {
+  const bool open = options_.api_keys.empty() || request.path.starts_with("/health") ||
+                    request.path == "/ping" || request.path == "/version" ||
+                    request.path == "/metrics";
+  if (open) return {};
+  constexpr std::string_view kBearer = "Bearer ";
+  const std::string_view header = request.authorization;
+  bool known = false;
+  for (const std::string& key : options_.api_keys) {
+    known |= header.starts_with(kBearer) && same_secret(header.substr(kBearer.size()), key);
+  }
+  if (known) return {};
+  return {StatusCode::kUnauthenticated,
+          "a valid API key is needed: send it as \"Authorization: Bearer KEY\""};
+}
+
+// The name under which the response speaks of the model: the client's, if it is one of ours.
+Result<std::string> ApiHandler::served_name(const std::string& asked) const {
+  const ModelInfo model = service_.model();
+  if (asked.empty()) return model.names.front();
+  if (std::find(model.names.begin(), model.names.end(), asked) != model.names.end()) return asked;
+  return Status(StatusCode::kNotFound,
+                str("the model \"", sanitised(asked, 100), "\" is not served here; \"",
+                    model.names.front(), "\" is"),
+                "model");
+}
+
+HttpReply ApiHandler::chat(const HttpRequest& request, Record& record) {
+  return generate(parse_chat_request(request.body), record);
+}
+
+HttpReply ApiHandler::completion(const HttpRequest& request, Record& record) {
+  return generate(parse_completion_request(request.body, options_.max_prompts), record);
+}
+
+HttpReply ApiHandler::generate(Result<ApiRequest> parsed, Record& record) {
+  if (!parsed.ok()) return error_response(parsed.status());
+  GenerationJob job;
+  job.request = std::move(parsed).value();
+  ApiRequest& request = job.request;
+  Result<std::string> name = served_name(request.model);
+  if (!name.ok()) return error_response(name.status());
+  warn_of_ignored(request.ignored_fields);
+  const auto now = std::chrono::system_clock::now().time_since_epoch();
+  job.head = {.chat = request.chat,
+              .id = (request.chat ? "chatcmpl-" : "cmpl-") + random_id(),
+              .created_unix_s = std::chrono::duration_cast<std::chrono::seconds>(now).count(),
+              .model = name.value()};
+  for (size_t i = 0; i < request.prompts.size(); ++i) {
+    GenerateCall call = request.call;
+    call.prompt = std::move(request.prompts[i]);
+    call.request_id = request.prompts.size() == 1 ? job.head.id : str(job.head.id, "-", i);
+    const std::string* text = std::get_if<std::string>(&call.prompt);
+    std::string echo = request.echo && text != nullptr ? *text : std::string();
+    const bool echo_ids = request.echo && text == nullptr;
+    Result<std::unique_ptr<Generation>> generation = service_.generate(std::move(call));
+    // Those of the prompts before are cancelled with the job.
+    if (!generation.ok()) return error_response(generation.status());
+    if (echo_ids) {
+      Result<std::string> decoded = service_.detokenize(generation.value()->prompt_tokens());
+      if (!decoded.ok()) return error_response(decoded.status());
+      echo = std::move(decoded).value();
+    }
+    job.echoes.push_back(std::move(echo));
+    job.generations.push_back(std::move(generation).value());
+  }
+  job.record = std::move(record);
+  return request.stream ? make_stream_reply(std::move(job), service_, metrics_)
+                        : make_whole_reply(std::move(job), service_, metrics_);
+}
+
+HttpReply ApiHandler::tokenize(const HttpRequest& request, Record&) {
+  Result<TokenizeRequest> parsed = parse_tokenize_request(request.body);
+  if (!parsed.ok()) return error_response(parsed.status());
+  if (Result<std::string> name = served_name(parsed->model); !name.ok()) {
+    return error_response(name.status());
+  }
+  Result<std::vector<TokenId>> tokens = service_.tokenize(parsed->call);
+  if (!tokens.ok()) return error_response(tokens.status());
+  std::string out = R"({"count":)";
+  append_json(&out, static_cast<int64_t>(tokens->size()));
+  out += R"(,"max_model_len":)";
+  append_json(&out, service_.model().max_model_len);
+  out += R"(,"tokens":[)";
+  for (size_t i = 0; i < tokens->size(); ++i) {
+    if (i > 0) out += ',';
+    append_json(&out, int64_t{tokens.value()[i]});
+  }
+  out += R"(],"token_strs":)";
+  if (!parsed->return_token_strs) {
+    out += "null}";
+    return json(std::move(out));
+  }
+  for (size_t i = 0; i < tokens->size(); ++i) {
+    out += i == 0 ? '[' : ',';
+    append_json_string(&out, service_.token_spelling(tokens.value()[i]));
+  }
+  out += tokens->empty() ? "[]}" : "]}";
+  return json(std::move(out));
+}
+
+HttpReply ApiHandler::detokenize(const HttpRequest& request, Record&) {
+  Result<DetokenizeRequest> parsed = parse_detokenize_request(request.body);
+  if (!parsed.ok()) return error_response(parsed.status());
+  if (Result<std::string> name = served_name(parsed->model); !name.ok()) {
+    return error_response(name.status());
+  }
+  Result<std::string> text = service_.detokenize(parsed->tokens);
+  if (!text.ok()) return error_response(text.status());
+  std::string out = R"({"prompt":)";
+  append_json_string(&out, text.value());
+  out += '}';
+  return json(std::move(out));
+}
+
+HttpReply ApiHandler::models(const HttpRequest&, Record&) {
+  return json(model_list(service_.model()));
+}
+
+HttpReply ApiHandler::model(const HttpRequest& request, Record&) {
+  Result<std::string> name = served_name(request.path.substr(kModelPrefix.size()));
+  if (!name.ok()) return error_response(name.status());
+  return json(model_card(service_.model(), name.value()));
+}
+
+HttpReply ApiHandler::live(const HttpRequest&, Record&) { return json(R"({"status":"live"})"); }
+
+HttpReply ApiHandler::ready(const HttpRequest&, Record&) {
+  switch (service_.readiness()) {
+    case Readiness::kReady:
+      return json(R"({"status":"ready"})");
+    case Readiness::kLoading:
+      return json(R"({"status":"loading"})", 503);
+    case Readiness::kDraining:
+      return json(R"({"status":"draining"})", 503);
+    case Readiness::kStalled:
+      break;
+  }
+  return json(R"({"status":"stalled"})", 503);
+}
+
+HttpReply ApiHandler::show_version(const HttpRequest&, Record&) {
+  return json(str(R"({"version":")", version(), R"(","commit":")", version_commit(), "\"}"));
+}
+
+HttpReply ApiHandler::scrape(const HttpRequest&, Record&) {
+  HttpResponse response = json(metrics_.scrape(service_.engine_stats()));
+  response.content_type = "text/plain; version=0.0.4; charset=utf-8";
+  return response;
+}
+
+void ApiHandler::warn_of_ignored(const std::vector<std::string>& fields) {
+  if (fields.empty()) return;
+  const auto now = std::chrono::steady_clock::now();
+  {
+    const std::scoped_lock lock(warning_mutex_);
+    if (now < next_warning_) return;
+    next_warning_ = now + kWarningPeriod;
+  }
+  std::string names;
+  for (size_t i = 0; i < fields.size() && i < kMaxShownFields; ++i) {
+    names += (i == 0 ? "" : ", ") + sanitised(fields[i], kMaxShownField);
+  }
+  log_warning("http: ignored fields that are not known: " + names);
+}
+
+}  // namespace sluice

@@ -1,0 +1,57 @@
+// ApiHandler: the routes. Parses what HttpServer read, asks the Service, and makes replies.
+#pragma once
+
+#include <chrono>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "server/http/generation_reply.h"
+#include "server/http/http_frontend.h"
+#include "server/http/http_handler.h"
+#include "server/http/request_record.h"
+#include "server/metrics.h"
+#include "server/service.h"
+
+namespace sluice {
+
+class ApiHandler final : public HttpHandler {
+ public:
+  // `service` and `metrics` must outlive the handler and every reply that it made.
+  ApiHandler(Service& service, Metrics& metrics, const HttpOptions& options);
+
+  HttpReply handle(HttpRequest request) override;
+  HttpResponse refuse(int code, const std::string& why) override;
+
+ private:
+  using Record = std::unique_ptr<RequestRecord>;
+  struct Route;
+  static const std::vector<Route>& routes();
+
+  HttpReply answer(const HttpRequest& request, Record& record);
+  Status check_access(const HttpRequest& request) const;
+  Result<std::string> served_name(const std::string& asked) const;
+
+  HttpReply chat(const HttpRequest& request, Record& record);
+  HttpReply completion(const HttpRequest& request, Record& record);
+  HttpReply generate(Result<ApiRequest> parsed, Record& record);
+  HttpReply tokenize(const HttpRequest& request, Record& record);
+  HttpReply detokenize(const HttpRequest& request, Record& record);
+  HttpReply models(const HttpRequest& request, Record& record);
+  HttpReply model(const HttpRequest& request, Record& record);
+  HttpReply live(const HttpRequest& request, Record& record);
+  HttpReply ready(const HttpRequest& request, Record& record);
+  HttpReply show_version(const HttpRequest& request, Record& record);
+  HttpReply scrape(const HttpRequest& request, Record& record);
+  void warn_of_ignored(const std::vector<std::string>& fields);
+
+  Service& service_;
+  Metrics& metrics_;
+  const HttpOptions options_;
+  std::mutex warning_mutex_;
+  std::chrono::steady_clock::time_point next_warning_;  // one line about ignored fields a second
+};
+
+}  // namespace sluice

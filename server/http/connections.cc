@@ -1,0 +1,41 @@
+// The registry of connections.
+#include "server/http/connections.h"
+
+namespace sluice {
+
+void Connections::add(std::shared_ptr<Connection> connection) {
+  const std::scoped_lock lock(mutex_);
+  Connection* key = connection.get();
+  connections_.emplace(key, std::move(connection));
+}
+
+void Connections::remove(Connection* connection) {
+  const std::scoped_lock lock(mutex_);
+  connections_.erase(connection);
+  if (connections_.empty()) none_left_.notify_all();
+}
+
+size_t Connections::size() const {
+  const std::scoped_lock lock(mutex_);
+  return connections_.size();
+}
+
+std::vector<std::shared_ptr<Connection>> Connections::all() const {
+  const std::scoped_lock lock(mutex_);
+  std::vector<std::shared_ptr<Connection>> out;
+  out.reserve(connections_.size());
+  for (const auto& [key, connection] : connections_) out.push_back(connection);
+  return out;
+}
+
+void Connections::wait_until_none() const {
+  std::unique_lock lock(mutex_);
+  none_left_.wait(lock, [this] { return connections_.empty(); });
+}
+
+void Connections::wait_until_none(Connection::Clock::time_point limit) const {
+  std::unique_lock lock(mutex_);
+  none_left_.wait_until(lock, limit, [this] { return connections_.empty(); });
+}
+
+}  // namespace sluice

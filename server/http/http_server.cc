@@ -1,0 +1,175 @@
+// HttpServer: the acceptor, the threads, the sweep of deadlines and the drain.
+#include "server/http/http_server.h"
+
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/asio/strand.hpp>
+#include <future>
+#include <thread>
+#include <vector>
+
+#include "base/log.h"
+#include "base/text.h"
+#include "server/http/connections.h"
+#include "server/http/http_wire.h"
+#include "server/http/session.h"
+
+namespace sluice {
+namespace {
+
+namespace asio = boost::asio;
+using ErrorCode = boost::system::error_code;
+using asio::ip::tcp;
+
+constexpr std::chrono::milliseconds kSweepPeriod{50};
+constexpr std::chrono::milliseconds kAcceptPause{100};  // after a failed accept: out of files
+constexpr int kBacklog = 1024;
+
+}  // namespace
+
+struct HttpServer::Impl {
+  Impl(HttpHandler& handler, const HttpOptions& options)
+      : connections(handler, options),
+        acceptor(asio::make_strand(context)),
+        sweeper(acceptor.get_executor()),
+        accept_pause(acceptor.get_executor()) {}
+
+  Status listen();
+  void accept();
+  void on_accept(ErrorCode error, tcp::socket socket);
+  void sweep();
+  void run();
+
+  Connections connections;
+  asio::io_context context;
+  tcp::acceptor acceptor;
+  asio::steady_timer sweeper;
+  asio::steady_timer accept_pause;
+  std::vector<std::thread> threads;
+  uint16_t port = 0;
+  bool stopped = false;
+};
+
+Status HttpServer::Impl::listen() {
+  const HttpOptions& options = connections.options();
+  const auto failure = [&](const char* what, const ErrorCode& error) {
+    return Status(StatusCode::kUnavailable, str("cannot ", what, " ", options.host, ":",
+                                                options.port, ": ", error.message()));
+  };
+  ErrorCode error;
+  tcp::resolver resolver(context);
+  const auto addresses =
+      resolver.resolve(options.host, std::to_string(options.port), tcp::resolver::passive, error);
+  if (error) return failure("resolve", error);
+  const tcp::endpoint endpoint = *addresses.begin();
+  acceptor.open(endpoint.protocol(), error);
+  if (error) return failure("open a socket for", error);
+  acceptor.set_option(asio::socket_base::reuse_address(true), error);
+  // Inherited by the connections. Without it the kernel may hold megabytes for each slow client.
+  acceptor.set_option(
+      asio::socket_base::send_buffer_size(static_cast<int>(options.max_pending_bytes)), error);
+  acceptor.bind(endpoint, error);
+  if (error) return failure("bind", error);
+  acceptor.listen(kBacklog, error);
+  if (error) return failure("listen on", error);
+  port = acceptor.local_endpoint().port();
+  return {};
+}
+
+void HttpServer::Impl::accept() {
+  acceptor.async_accept(asio::make_strand(context), [this](ErrorCode error, tcp::socket socket) {
+    on_accept(error, std::move(socket));
+  });
+}
+
+void HttpServer::Impl::on_accept(ErrorCode error, tcp::socket socket) {
+  if (!acceptor.is_open()) return;
+  if (error) {
+    log_warning(str("http: accept failed: ", error.message()));
+    accept_pause.expires_after(kAcceptPause);
+    accept_pause.async_wait([this](ErrorCode) {
+      if (acceptor.is_open()) accept();
+    });
+    return;
+  }
+  ErrorCode ignored;
+  socket.set_option(tcp::no_delay(true), ignored);
+  if (connections.size() >= static_cast<size_t>(connections.options().max_connections)) {
+    const HttpResponse full = connections.handler().refuse(503, "too many connections");
+    socket.non_blocking(true, ignored);
+    socket.write_some(asio::buffer(response_head(full, {.keep_alive = false}) + full.body),
+                      ignored);
+  } else {
+    const std::shared_ptr<Connection> session = make_session(std::move(socket), connections);
+    connections.add(session);
+    session->start();
+  }
+  accept();
+}
+
+void HttpServer::Impl::sweep() {
+  sweeper.expires_after(kSweepPeriod);
+  sweeper.async_wait([this](ErrorCode error) {
+    if (error) return;
+    const Connection::Clock::time_point now = Connection::Clock::now();
+    for (const auto& session : connections.all()) session->sweep(now);
+    sweep();
+  });
+}
+
+void HttpServer::Impl::run() {
+  while (true) {
+    try {
+      context.run();
+      return;
+    } catch (const std::exception& error) {
+      log_error(str("http: a connection failed: ", error.what()));
+    }
+  }
+}
+
+Result<std::unique_ptr<HttpServer>> HttpServer::start(HttpHandler& handler,
+                                                      const HttpOptions& options) {
+  auto impl = std::make_unique<Impl>(handler, options);
+  SLUICE_RETURN_IF_ERROR(impl->listen());
+  impl->accept();
+  impl->sweep();
+  for (int i = 0; i < options.threads; ++i) {
+    impl->threads.emplace_back([raw = impl.get()] { raw->run(); });
+  }
+  return std::unique_ptr<HttpServer>(new HttpServer(std::move(impl)));
+}
+
+HttpServer::HttpServer(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+
+HttpServer::~HttpServer() { stop(std::chrono::milliseconds(0)); }
+
+uint16_t HttpServer::port() const { return impl_->port; }
+
+int HttpServer::num_connections() const { return static_cast<int>(impl_->connections.size()); }
+
+int HttpServer::stop(std::chrono::milliseconds drain_limit) {
+  if (std::exchange(impl_->stopped, true)) return 0;
+  Connections& connections = impl_->connections;
+  const Connection::Clock::time_point limit = Connection::Clock::now() + drain_limit;
+  connections.set_draining();
+  std::promise<void> closed;  // after it, no connection is added
+  asio::post(impl_->acceptor.get_executor(), [&] {
+    ErrorCode ignored;
+    impl_->acceptor.close(ignored);
+    closed.set_value();
+  });
+  closed.get_future().wait();
+  for (const auto& connection : connections.all()) connection->drain();
+  connections.wait_until_none(limit);
+  const auto cut_off = connections.all();
+  for (const auto& connection : cut_off) connection->abort();
+  connections.wait_until_none();
+  impl_->context.stop();
+  for (std::thread& thread : impl_->threads) thread.join();
+  return static_cast<int>(cut_off.size());
+}
+
+}  // namespace sluice

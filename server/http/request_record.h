@@ -1,0 +1,39 @@
+// RequestRecord: one HTTP request's line in the log and its count in the metrics.
+#pragma once
+
+#include <chrono>
+#include <string>
+
+#include "server/metrics.h"
+
+namespace sluice {
+
+// Counted and logged (at debug, without a word of the content) when it is destroyed.
+class RequestRecord {
+ public:
+  using Clock = std::chrono::steady_clock;
+
+  // `metrics` must outlive it.
+  RequestRecord(Metrics& metrics, std::string method, std::string id)
+      : metrics_(metrics), method_(std::move(method)), id_(std::move(id)), arrival_(Clock::now()) {}
+  ~RequestRecord();
+  RequestRecord(const RequestRecord&) = delete;
+  RequestRecord& operator=(const RequestRecord&) = delete;
+
+  void set_route(std::string_view route) { route_ = route; }
+  void set_code(int code) { code_ = code; }
+  const std::string& id() const { return id_; }
+  Clock::time_point arrival() const { return arrival_; }
+
+ private:
+  static constexpr int kClientLeft = 499;  // nginx's number for a request without a response
+
+  Metrics& metrics_;
+  std::string method_;
+  std::string id_;
+  Clock::time_point arrival_;
+  std::string_view route_ = "unknown";
+  int code_ = kClientLeft;
+};
+
+}  // namespace sluice

@@ -1,0 +1,397 @@
+// Session: one HTTP/1.1 connection on one strand. The only user of Beast.
+//
+//   kIdle --bytes--> kReading --request--> kReplying --response written--> kIdle
+//     |                 | error, time-out     | client left, write stalls      or kLingering
+//     +-----------------+---------> kLingering, kClosed <-------------------------+
+//
+// At most one read and one write are pending. The read that waits for the next request in kIdle is
+// the one that notices a client leaving in kReplying; what a pipelining client sends early stays in
+// the buffer. Deadlines are times that a sweep looks at, so a write costs no timer.
+#include "server/http/session.h"
+
+#include <boost/asio/post.hpp>
+#include <boost/asio/write.hpp>
+#include <boost/beast/core/flat_buffer.hpp>
+#include <boost/beast/core/string.hpp>
+#include <boost/beast/http/parser.hpp>
+#include <boost/beast/http/read.hpp>
+#include <boost/beast/http/string_body.hpp>
+#include <limits>
+#include <optional>
+
+#include "base/log.h"
+#include "base/text.h"
+#include "server/http/http_wire.h"
+
+namespace sluice {
+namespace {
+
+namespace asio = boost::asio;
+namespace http = boost::beast::http;
+using Clock = Connection::Clock;
+using ErrorCode = boost::system::error_code;
+using asio::ip::tcp;
+
+constexpr std::chrono::seconds kLingerLimit{2};  // for the client to read a last response
+constexpr size_t kReadStep = 4096;
+// What a client may send ahead while it is answered; then it is not read, nor seen leaving.
+constexpr size_t kMaxAhead = 16 * 1024;
+constexpr size_t kBodyStep = 64 * 1024;        // of a body on its way through the buffer
+constexpr size_t kMaxIdleBuffer = 256 * 1024;  // of a connection's output between responses
+
+class Session;
+
+// What a PendingReply may call at any time, also after its connection has gone.
+class Waker {
+ public:
+  explicit Waker(std::weak_ptr<Session> session) : session_(std::move(session)) {}
+  void wake();
+  void detach() {
+    const std::scoped_lock lock(mutex_);
+    session_.reset();
+  }
+
+ private:
+  std::mutex mutex_;  // no wake is under way once detach() has returned
+  std::weak_ptr<Session> session_;
+};
+
+class Session : public Connection, public std::enable_shared_from_this<Session> {
+ public:
+  Session(tcp::socket socket, Connections& connections)
+      : socket_(std::move(socket)),
+        connections_(connections),
+        buffer_(connections.options().max_header_bytes + kMaxAhead + kBodyStep) {}
+
+  void start() override { post(&Session::await_request); }
+  void drain() override { post(&Session::close_if_idle); }
+  void abort() override { post(&Session::close); }
+  // Any thread, from the Waker.
+  void wake() {
+    if (!woken_.exchange(true)) post(&Session::on_wake);
+  }
+  void sweep(Clock::time_point now) override {
+    if (now.time_since_epoch().count() > deadline_.load()) post(&Session::on_deadline);
+  }
+
+ private:
+  enum class State { kIdle, kReading, kReplying, kLingering, kClosed };
+  using Parser = http::request_parser<http::string_body>;
+
+  void post(void (Session::*step)()) {
+    asio::post(socket_.get_executor(),
+               [self = shared_from_this(), step] { (self.get()->*step)(); });
+  }
+  void set_deadline(Clock::duration limit) {
+    deadline_.store((Clock::now() + limit).time_since_epoch().count());
+  }
+  void clear_deadline() { deadline_.store(kNever); }
+
+  void await_request();
+  void watch();
+  void on_watch(ErrorCode error, size_t bytes);
+  void read_request();
+  void on_header(ErrorCode error);
+  void read_body();
+  void on_read_error(ErrorCode error);
+  void dispatch();
+  void refuse(int code, const std::string& why);
+  void send_whole(const HttpResponse& response);
+  void on_wake();
+  void pump();
+  bool begin_stream();
+  void write();
+  void on_written(ErrorCode error, size_t bytes);
+  void end_reply();
+  void on_deadline();
+  void close_if_idle() {
+    if (state_ == State::kIdle) close();
+  }
+  void close();
+
+  static constexpr Clock::rep kNever = std::numeric_limits<Clock::rep>::max();
+
+  tcp::socket socket_;
+  Connections& connections_;
+  std::atomic<Clock::rep> deadline_{kNever};
+  std::atomic<bool> woken_{false};
+
+  // The rest belongs to the strand.
+  State state_ = State::kIdle;
+  boost::beast::flat_buffer buffer_;
+  std::optional<Parser> parser_;
+  bool watching_ = false;
+  bool timed_out_ = false;
+
+  Framing framing_;  // of the response in hand
+  bool can_chunk_ = true;
+  std::unique_ptr<PendingReply> reply_;
+  std::shared_ptr<Waker> waker_;
+  bool streaming_ = false;  // the head of a streamed response is out or in out_
+  bool complete_ = false;   // out_ ends the response
+  bool writing_ = false;
+  std::string out_;  // what is being written
+  size_t written_ = 0;
+  std::string pulled_;  // one pull of the body, before framing
+};
+
+void Waker::wake() {
+  const std::scoped_lock lock(mutex_);
+  if (const std::shared_ptr<Session> session = session_.lock()) session->wake();
+}
+
+void Session::await_request() {
+  state_ = State::kIdle;
+  if (connections_.draining()) return close();
+  if (buffer_.size() == 0) {
+    set_deadline(connections_.options().idle_timeout);
+    return watch();
+  }
+  // A pipelined request. The pending read must end first: two may not share the buffer.
+  if (!watching_) return read_request();
+  ErrorCode ignored;
+  socket_.cancel(ignored);
+}
+
+void Session::watch() {
+  if (watching_ || buffer_.size() >= kMaxAhead) return;
+  watching_ = true;
+  socket_.async_read_some(
+      buffer_.prepare(kReadStep),
+      [self = shared_from_this()](ErrorCode error, size_t bytes) { self->on_watch(error, bytes); });
+}
+
+void Session::on_watch(ErrorCode error, size_t bytes) {
+  watching_ = false;
+  buffer_.commit(bytes);
+  const bool gone = error && error != asio::error::operation_aborted;
+  switch (state_) {
+    case State::kIdle:
+      if (gone || buffer_.size() == 0) return close();
+      return read_request();
+    case State::kReplying:
+      if (gone) return close();
+      return watch();
+    case State::kLingering:
+      buffer_.clear();
+      return error ? close() : watch();
+    case State::kReading:
+    case State::kClosed:
+      return;
+  }
+}
+
+void Session::read_request() {
+  state_ = State::kReading;
+  set_deadline(connections_.options().read_timeout);
+  parser_.emplace();
+  parser_->header_limit(static_cast<uint32_t>(connections_.options().max_header_bytes));
+  parser_->body_limit(connections_.options().max_body_bytes);
+  http::async_read_header(
+      socket_, buffer_, *parser_,
+      [self = shared_from_this()](ErrorCode error, size_t) { self->on_header(error); });
+}
+
+void Session::on_header(ErrorCode error) {
+  if (state_ != State::kReading) return;
+  if (error) return on_read_error(error);
+  const bool expects = boost::beast::iequals((*parser_).get()[http::field::expect], "100-continue");
+  if (!expects || parser_->is_done()) return read_body();
+  static constexpr std::string_view kContinue = "HTTP/1.1 100 Continue\r\n\r\n";
+  asio::async_write(socket_, asio::buffer(kContinue),
+                    [self = shared_from_this()](ErrorCode write_error, size_t) {
+                      if (write_error) return self->on_read_error(write_error);
+                      if (self->state_ == State::kReading) self->read_body();
+                    });
+}
+
+void Session::read_body() {
+  http::async_read(socket_, buffer_, *parser_,
+                   [self = shared_from_this()](ErrorCode error, size_t) {
+                     if (self->state_ != State::kReading) return;
+                     if (error) return self->on_read_error(error);
+                     self->dispatch();
+                   });
+}
+
+void Session::on_read_error(ErrorCode error) {
+  if (state_ != State::kReading) return;
+  const HttpOptions& options = connections_.options();
+  framing_ = {.keep_alive = false};
+  if (timed_out_) {
+    return refuse(408,
+                  str("the request was not complete after ", options.read_timeout.count(), " ms"));
+  }
+  if (error == http::error::end_of_stream) return close();
+  if (error == http::error::header_limit || error == http::error::buffer_overflow) {
+    return refuse(431, str("the header is larger than ", options.max_header_bytes, " bytes"));
+  }
+  if (error == http::error::body_limit) {
+    return refuse(413, str("the body is larger than ", options.max_body_bytes, " bytes"));
+  }
+  if (error == http::error::partial_message) {
+    return refuse(400, "the request ended before it was complete");
+  }
+  if (error.category() == make_error_code(http::error::bad_method).category()) {
+    return refuse(400, "malformed HTTP: " + error.message());
+  }
+  close();
+}
+
+void Session::refuse(int code, const std::string& why) {
+  state_ = State::kReplying;
+  send_whole(connections_.handler().refuse(code, why));
+}
+
+void Session::dispatch() {
+  state_ = State::kReplying;
+  clear_deadline();
+  http::request<http::string_body> message = parser_->release();
+  parser_.reset();
+  constexpr unsigned kHttp11 = 11;
+  can_chunk_ = message.version() >= kHttp11;
+  framing_ = {.keep_alive = message.keep_alive(),
+              .head_only = message.method() == http::verb::head};
+  const auto text = [&message](http::field name) { return std::string(message[name]); };
+  std::optional<std::string> path = target_path(message.target());
+  if (!path) return refuse(400, "the request target is not percent-encoded correctly");
+  HttpRequest request{.method = std::string(message.method_string()),
+                      .path = std::move(*path),
+                      .body = std::move(message.body()),
+                      .content_type = text(http::field::content_type),
+                      .authorization = text(http::field::authorization),
+                      .request_id = std::string(message["X-Request-Id"])};
+  try {
+    HttpReply reply = connections_.handler().handle(std::move(request));
+    if (auto* response = std::get_if<HttpResponse>(&reply)) return send_whole(*response);
+    reply_ = std::move(std::get<std::unique_ptr<PendingReply>>(reply));
+    waker_ = std::make_shared<Waker>(weak_from_this());
+    reply_->start([waker = waker_] { waker->wake(); });
+  } catch (const std::exception& error) {
+    log_error(str("http: a handler failed: ", error.what()));
+    reply_.reset();
+    return refuse(500, error.what());
+  }
+  watch();
+  pump();
+}
+
+void Session::send_whole(const HttpResponse& response) {
+  if (connections_.draining()) framing_.keep_alive = false;
+  out_ += response_head(response, framing_);
+  if (!framing_.head_only) out_ += response.body;
+  complete_ = true;
+  write();
+}
+
+void Session::on_wake() {
+  woken_ = false;
+  pump();
+}
+
+// Takes what the reply has and writes it; nothing while a write is under way.
+void Session::pump() {
+  if (!reply_ || writing_) return;
+  try {
+    if (!streaming_ && !begin_stream()) return;
+    pulled_.clear();
+    complete_ = !reply_->pull(&pulled_, connections_.options().max_pending_bytes);
+  } catch (const std::exception& error) {
+    log_error(str("http: a reply failed: ", error.what()));
+    if (streaming_) return close();  // the only way left to say that the response is not whole
+    reply_.reset();
+    return refuse(500, error.what());
+  }
+  if (!framing_.chunked) {
+    out_ += pulled_;
+  } else {
+    if (!pulled_.empty()) append_chunk(&out_, pulled_);
+    if (complete_) out_ += kLastChunk;
+  }
+  if (out_.empty() && complete_) return end_reply();
+  if (!out_.empty()) write();
+}
+
+// Asks for the head. True if a stream has begun; false: not yet, or the response was whole.
+bool Session::begin_stream() {
+  HttpResponse head;
+  if (!reply_->head(&head)) return false;
+  if (!head.streamed) {
+    reply_.reset();
+    send_whole(head);
+    return false;
+  }
+  // Where chunks are not understood, the end of the connection ends the body.
+  framing_.chunked = can_chunk_;
+  if (!can_chunk_ || connections_.draining()) framing_.keep_alive = false;
+  out_ += response_head(head, framing_);
+  streaming_ = true;
+  return true;
+}
+
+void Session::write() {
+  writing_ = true;
+  set_deadline(connections_.options().write_timeout);
+  socket_.async_write_some(asio::buffer(out_.data() + written_, out_.size() - written_),
+                           [self = shared_from_this()](ErrorCode error, size_t bytes) {
+                             self->on_written(error, bytes);
+                           });
+}
+
+void Session::on_written(ErrorCode error, size_t bytes) {
+  writing_ = false;
+  if (state_ == State::kClosed) return;
+  if (error) return close();
+  written_ += bytes;
+  if (written_ < out_.size()) return write();
+  clear_deadline();
+  out_.clear();
+  written_ = 0;
+  if (complete_) return end_reply();
+  pump();
+}
+
+void Session::end_reply() {
+  reply_.reset();
+  if (waker_) waker_->detach();
+  waker_.reset();
+  streaming_ = false;
+  complete_ = false;
+  if (out_.capacity() > kMaxIdleBuffer) out_.shrink_to_fit();
+  if (framing_.keep_alive) return await_request();
+  // Closing now, with bytes unread, would reset the connection under the response.
+  state_ = State::kLingering;
+  ErrorCode ignored;
+  socket_.shutdown(tcp::socket::shutdown_send, ignored);
+  buffer_.clear();
+  set_deadline(kLingerLimit);
+  watch();
+}
+
+void Session::on_deadline() {
+  if (Clock::now().time_since_epoch().count() <= deadline_.load()) return;  // moved meanwhile
+  clear_deadline();
+  if (state_ != State::kReading) return close();
+  timed_out_ = true;
+  ErrorCode ignored;
+  socket_.cancel(ignored);
+}
+
+void Session::close() {
+  if (state_ == State::kClosed) return;
+  state_ = State::kClosed;
+  clear_deadline();
+  if (waker_) waker_->detach();
+  reply_.reset();  // cancels its generation
+  ErrorCode ignored;
+  socket_.close(ignored);
+  connections_.remove(this);
+}
+
+}  // namespace
+
+std::shared_ptr<Connection> make_session(tcp::socket socket, Connections& connections) {
+  return std::make_shared<Session>(std::move(socket), connections);
+}
+
+}  // namespace sluice

@@ -1,0 +1,16 @@
+// The maker of HTTP/1.1 connections; the connection itself stays in session.cc, with Beast.
+#pragma once
+
+#include <boost/asio/ip/tcp.hpp>
+#include <memory>
+
+#include "server/http/connections.h"
+
+namespace sluice {
+
+// `socket` runs on a strand of its own. The caller adds the connection to `connections`, which must
+// outlive it, and starts it.
+std::shared_ptr<Connection> make_session(boost::asio::ip::tcp::socket socket,
+                                         Connections& connections);
+
+}  // namespace sluice

@@ -1,0 +1,55 @@
+// Requests of OpenAI's API as plain structs, and their strict parsers. JSON ends here.
+//
+// Kinds and ranges of the API's own fields are checked here; what depends on the model (lengths,
+// ids, the sampling ranges) is the service's to check. A field that would change the answer and is
+// not supported is refused (kUnimplemented); one that is not known is listed in `ignored_fields`.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include "base/status.h"
+#include "server/service.h"
+
+namespace sluice {
+
+inline constexpr int kMaxStopStrings = 64;
+inline constexpr size_t kMaxStopBytes = 1024;  // of each
+
+using Prompt = decltype(GenerateCall::prompt);
+
+// /v1/chat/completions or /v1/completions.
+struct ApiRequest {
+  bool chat = false;
+  std::string model;            // empty: the server's
+  GenerateCall call;            // everything but the prompt
+  std::vector<Prompt> prompts;  // one for a chat; choices are numbered prompt by prompt
+  bool stream = false;
+  bool include_usage = false;     // a last chunk with the usage
+  bool continuous_usage = false;  // and the usage so far in every chunk
+  bool echo = false;              // the prompt's text before the output's
+  bool score_only = false;        // echo with max_tokens 0: one token is made and not shown
+  bool report_prompt_logprobs = false;
+  std::vector<std::string> ignored_fields;
+};
+
+Result<ApiRequest> parse_chat_request(std::string_view body);
+// At most `max_prompts` prompts.
+Result<ApiRequest> parse_completion_request(std::string_view body, int max_prompts);
+
+struct TokenizeRequest {
+  std::string model;
+  GenerateCall call;  // prompt, add_special_tokens and add_generation_prompt
+  bool return_token_strs = false;
+};
+Result<TokenizeRequest> parse_tokenize_request(std::string_view body);
+
+struct DetokenizeRequest {
+  std::string model;
+  std::vector<TokenId> tokens;
+};
+Result<DetokenizeRequest> parse_detokenize_request(std::string_view body);
+
+}  // namespace sluice
