@@ -54,7 +54,9 @@ class Backend {
   // and arranges the result. The parts may be unmapped after the call. dtype is kF32 or kBF16.
   Result<Weight> load_weight(std::string name, std::span<const TensorView> parts, DType dtype);
   // Elements uniform in [-scale, scale], a hash of (seed, row, col) alone, so that every backend
-  // and every arrangement holds the same numbers. For --load-format dummy.
+  // and every arrangement holds the same numbers: scale * (2 u - 1) rounded to `dtype`, with
+  // u = floor(h / 2^40) / 2^24 and h = splitmix64's output function (Steele, Lea and Flood, OOPSLA
+  // 2014) of seed + (row * 2^32 + col + 1) * 0x9E3779B97F4A7C15. For --load-format dummy.
   Result<Weight> random_weight(std::string name, int64_t rows, int64_t cols, DType dtype,
                                uint64_t seed, float scale);
 

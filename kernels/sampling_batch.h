@@ -10,9 +10,10 @@
 //   5 temperature 0: the largest logit, the lowest id among equals. Otherwise divide by the
 //   temperature,
 //     drop p < min_p * max p, then keep the top_k largest, then the smallest set whose p sums to >=
-//     top_p, and draw: argmax_i p_i / e_i, e_i = -log(u_i), u_i from Philox4x32-10(key = seed,
-//     counter = (draw, id)): the draw depends on the seed, the draw's number and the distribution,
-//     on nothing else in the batch.
+//     top_p, and draw: argmax_i p_i / e_i, the lowest id among equals, e_i = -ln u_i,
+//     u_i = (floor(w / 2^9) + 1/2) / 2^23, w the first word of Philox4x32-10 under key (seed) and
+//     counter (draw, id, 0), each low word first: the draw depends on the seed, the draw's number
+//     and the distribution, on nothing else in the batch.
 #pragma once
 
 #include <cstdint>
@@ -56,7 +57,7 @@ struct SamplingBatch {
 // synchronize().
 struct SampledTokens {
   std::vector<TokenId>
-      ids;  // [rows] the token, or the target; -1: a logit was NaN or +inf, or all -inf
+      ids;  // [rows] the token, or the target; -1: a logit was NaN or +inf, or all are -inf
   std::vector<float> logprobs;  // [rows] raw logprob of ids
   std::vector<int32_t>
       ranks;  // [rows] 1 + number of ids with a larger raw logprob; 0 if num_top is 0

@@ -15,9 +15,7 @@ size_t packed_bytes(int64_t rows, int64_t cols, DType dtype);
 // Stacks `parts` along rows into `to` (packed_bytes long), rounding to `dtype`.
 void pack_weight(void* to, std::span<const TensorView> parts, DType dtype, ThreadPool& pool);
 
-// Backend::random_weight into `to`. Element (r, c) is scale * (2 u - 1) rounded to `dtype`, with
-// u = floor(h / 2^40) / 2^24 and h = splitmix64's output function of
-// seed + (r * 2^32 + c + 1) * 0x9E3779B97F4A7C15 (Steele, Lea and Flood, OOPSLA 2014).
+// Backend::random_weight's numbers into `to`.
 void pack_random_weight(void* to, int64_t rows, int64_t cols, DType dtype, uint64_t seed,
                         float scale, ThreadPool& pool);
 
