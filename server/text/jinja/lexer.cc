@@ -1,0 +1,241 @@
+// Lexer: text up to the next tag, then the tag's tokens, then its end.
+#include "server/text/jinja/lexer.h"
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <utility>
+
+#include "base/text.h"
+
+namespace sluice::jinja {
+namespace {
+
+constexpr std::string_view kSpaces = " \t\n\r\f\v";
+
+bool is_digit(char c) { return c >= '0' && c <= '9'; }
+bool is_name_start(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_'; }
+
+// Line ends as \n, and without the last one: as Jinja reads a source.
+std::string normalize(std::string_view source) {
+  std::string text;
+  for (size_t i = 0; i < source.size(); ++i) {
+    if (source[i] != '\r') {
+      text += source[i];
+    } else {
+      text += '\n';
+      if (i + 1 < source.size() && source[i + 1] == '\n') ++i;
+    }
+  }
+  if (text.ends_with('\n')) text.pop_back();
+  return text;
+}
+
+void append_utf8(std::string& text, uint32_t code) {
+  if (code < 0x80) {
+    text += static_cast<char>(code);
+  } else if (code < 0x800) {
+    text += static_cast<char>(0xC0 | (code >> 6));
+    text += static_cast<char>(0x80 | (code & 0x3F));
+  } else {
+    text += static_cast<char>(0xE0 | (code >> 12));
+    text += static_cast<char>(0x80 | ((code >> 6) & 0x3F));
+    text += static_cast<char>(0x80 | (code & 0x3F));
+  }
+}
+
+class Lexer {
+ public:
+  explicit Lexer(std::string_view source) : source_(normalize(source)) {}
+
+  Result<std::vector<Token>> run() {
+    while (status_.ok() && at_ < source_.size()) next_part();
+    if (!status_.ok()) return status_;
+    add(Token::Kind::kEnd);
+    return std::move(tokens_);
+  }
+
+ private:
+  void add(Token::Kind kind, std::string text = {}, int64_t integer = 0) {
+    tokens_.push_back({kind, line_, std::move(text), integer});
+  }
+  void fail(const std::string& what) {
+    if (status_.ok()) status_ = invalid_argument(str("line ", line_, ": ", what));
+  }
+  bool at(std::string_view text) const { return rest().starts_with(text); }
+  std::string_view rest() const { return std::string_view(source_).substr(at_); }
+  void skip(size_t count) {
+    line_ += static_cast<int>(std::count(source_.begin() + static_cast<long>(at_),
+                                         source_.begin() + static_cast<long>(at_ + count), '\n'));
+    at_ += count;
+  }
+
+  // Text, and the tag behind it.
+  void next_part() {
+    size_t tag = at_;
+    while (true) {
+      tag = source_.find('{', tag);
+      if (tag == std::string::npos) break;
+      const char kind = tag + 1 < source_.size() ? source_[tag + 1] : ' ';
+      if (kind == '{' || kind == '%' || kind == '#') break;
+      ++tag;
+    }
+    if (tag == std::string::npos) {
+      add(Token::Kind::kText, std::string(rest()));
+      skip(source_.size() - at_);
+      return;
+    }
+    const char kind = source_[tag + 1];
+    const char sign = tag + 2 < source_.size() ? source_[tag + 2] : ' ';
+    const std::string_view text = std::string_view(source_).substr(at_, tag - at_);
+    const std::string_view kept = before_tag(text, kind, sign);
+    if (!kept.empty()) add(Token::Kind::kText, std::string(kept));
+    skip(text.size() + 2 + (sign == '-' || sign == '+' ? 1 : 0));
+    if (kind == '#') {
+      comment();
+    } else {
+      tag_body(kind == '{');
+    }
+  }
+
+  // What remains of the text before a tag.
+  std::string_view before_tag(std::string_view text, char kind, char sign) const {
+    if (sign == '-') return text.substr(0, text.find_last_not_of(kSpaces) + 1);
+    if (sign == '+' || kind == '{') return text;
+    const size_t line_start = text.rfind('\n') + 1;  // 0: no newline in the text
+    if (line_start == 0 && !line_starting_) return text;
+    const bool blank = text.find_first_not_of(kSpaces, line_start) == std::string_view::npos;
+    return blank ? text.substr(0, line_start) : text;
+  }
+
+  void comment() {
+    const size_t end = rest().find("#}");
+    if (end == std::string::npos) return fail("a comment has no end: #} is missing");
+    const char sign = end > 0 ? rest()[end - 1] : ' ';
+    skip(end + 2);
+    after_tag(sign, /*trims_newline=*/true);
+  }
+
+  // Skips what a tag's end takes with it.
+  void after_tag(char sign, bool trims_newline) {
+    size_t count = 0;
+    if (sign == '-') {
+      count = std::min(rest().find_first_not_of(kSpaces), rest().size());
+    } else if (trims_newline && sign != '+' && at("\n")) {
+      count = 1;
+    }
+    line_starting_ = count > 0 && rest()[count - 1] == '\n';
+    skip(count);
+  }
+
+  void tag_body(bool is_output) {
+    add(is_output ? Token::Kind::kOutputBegin : Token::Kind::kBlockBegin);
+    const std::string_view end = is_output ? "}}" : "%}";
+    while (status_.ok()) {
+      skip(std::min(rest().find_first_not_of(kSpaces), rest().size()));
+      if (at_ == source_.size()) return fail(str("a tag has no end: ", end, " is missing"));
+      const char sign = rest().front();
+      const size_t sign_size = (sign == '-' || sign == '+') && rest().substr(1).starts_with(end);
+      if (sign_size > 0 || at(end)) {
+        add(is_output ? Token::Kind::kOutputEnd : Token::Kind::kBlockEnd);
+        skip(sign_size + end.size());
+        return after_tag(sign_size > 0 ? sign : ' ', !is_output);
+      }
+      expression_token();
+    }
+  }
+
+  void expression_token() {
+    const char first = rest().front();
+    if (is_name_start(first)) {
+      size_t size = 1;
+      while (size < rest().size() && (is_name_start(rest()[size]) || is_digit(rest()[size])))
+        ++size;
+      add(Token::Kind::kName, std::string(rest().substr(0, size)));
+      return skip(size);
+    }
+    if (is_digit(first)) return number();
+    if (first == '\'' || first == '"') return string(first);
+    static constexpr std::array<std::string_view, 28> kOperators = {
+        "==", "!=", "<=", ">=", "//", "**", "<", ">", "+", "-", "*", "/", "%", "~",
+        "=",  "|",  ".",  ",",  ":",  "(",  ")", "[", "]", "{", "}", ";", "@", "&"};
+    for (const std::string_view candidate : kOperators) {
+      if (!at(candidate)) continue;
+      add(Token::Kind::kOperator, std::string(candidate));
+      return skip(candidate.size());
+    }
+    fail(str("unexpected character '", first, "'"));
+  }
+
+  void number() {
+    int64_t value = 0;
+    const char* begin = source_.data() + at_;
+    const auto [end, error] = std::from_chars(begin, source_.data() + source_.size(), value);
+    const auto size = static_cast<size_t>(end - begin);
+    const char next = size < rest().size() ? rest()[size] : ' ';
+    const bool fraction = next == '.' && size + 1 < rest().size() && is_digit(rest()[size + 1]);
+    if (error != std::errc() || fraction || is_name_start(next)) {
+      return fail("only integers of 64 bits are supported as numbers");
+    }
+    add(Token::Kind::kInteger, {}, value);
+    skip(size);
+  }
+
+  void string(char quote) {
+    std::string value;
+    size_t i = 1;
+    while (i < rest().size() && rest()[i] != quote) {
+      if (rest()[i] == '\\' && i + 1 < rest().size()) {
+        i = escape(i, value);
+      } else {
+        value += rest()[i++];
+      }
+    }
+    if (i >= rest().size()) return fail("a string has no closing quote");
+    add(Token::Kind::kString, std::move(value));
+    skip(i + 1);
+  }
+
+  // Resolves the escape at rest()[i] as Python does; returns the position behind it.
+  size_t escape(size_t i, std::string& value) {
+    const char kind = rest()[i + 1];
+    static constexpr std::string_view kLetters = "ntr\\'\"abfv";
+    static constexpr std::string_view kMeanings = "\n\t\r\\'\"\a\b\f\v";
+    if (const size_t found = kLetters.find(kind); found != std::string_view::npos) {
+      value += kMeanings[found];
+      return i + 2;
+    }
+    if (kind == '\n') return i + 2;
+    if (kind == 'x' || kind == 'u') {
+      const size_t digits = kind == 'x' ? 2 : 4;
+      const std::string_view hex = rest().substr(i + 2, digits);
+      uint32_t code = 0;
+      const auto [end, error] = std::from_chars(hex.data(), hex.data() + hex.size(), code, 16);
+      const bool whole = error == std::errc() && end == hex.data() + digits;
+      if (!whole || (code >= 0xD800 && code < 0xE000)) {
+        fail(str("a string has a broken \\", kind, " escape"));
+      }
+      append_utf8(value, code);
+      return i + 2 + digits;
+    }
+    if (is_digit(kind) || kind == 'U' || kind == 'N') {
+      fail(str("the escape \\", kind, " is not supported"));
+    }
+    value += '\\';
+    value += kind;
+    return i + 2;
+  }
+
+  std::string source_;
+  size_t at_ = 0;
+  int line_ = 1;
+  bool line_starting_ = true;  // the text at at_ begins a line of the source
+  std::vector<Token> tokens_;
+  Status status_;
+};
+
+}  // namespace
+
+Result<std::vector<Token>> tokenize(std::string_view source) { return Lexer(source).run(); }
+
+}  // namespace sluice::jinja
