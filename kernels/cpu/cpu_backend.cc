@@ -1,16 +1,13 @@
 // The adapter: from the seam's ops to kernels and threads.
 #include "kernels/cpu/cpu_backend.h"
 
-#include <sys/mman.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <cstring>
-#include <fstream>
 #include <vector>
 
 #include "base/text.h"
 #include "kernels/cpu/attention.h"
+#include "kernels/cpu/host_memory.h"
 #include "kernels/cpu/kernel_table.h"
 #include "kernels/cpu/kv_tile.h"
 #include "kernels/cpu/packed_weight.h"
@@ -20,10 +17,6 @@
 
 namespace sluice {
 namespace {
-
-// Allocations this large are aligned to, and advised to use, huge pages: streaming weights misses
-// the TLB less.
-constexpr size_t kHugePage = size_t{2} << 20;
 
 // Elements below which a row-wise op, and multiplications below which a gemm, are not worth a fork.
 constexpr int64_t kForkElements = 16 * 1024;
@@ -36,17 +29,6 @@ constexpr int64_t kJobBytes = int64_t{256} << 10;
 
 // Jobs per thread of a gemm: enough to even out a busy core.
 constexpr int64_t kJobsPerThread = 4;
-
-int64_t memory_available() {
-  std::ifstream file("/proc/meminfo");
-  std::string key;
-  int64_t kib = 0;
-  while (file >> key >> kib) {
-    if (key == "MemAvailable:") return kib * 1024;
-    file.ignore(64, '\n');
-  }
-  return 0;
-}
 
 Rows rows_of(const TensorView& x, int64_t first) {
   return {x.row_ptr(first), x.dtype, x.row_stride, x.cols};
@@ -77,32 +59,15 @@ class CpuBackend final : public Backend {
         sampling_(static_cast<size_t>(num_threads)) {}
 
   BackendInfo info() const override {
-    const int64_t total = int64_t{sysconf(_SC_PHYS_PAGES)} * sysconf(_SC_PAGESIZE);
     return {.name = str("cpu ", kernels_.name, ", ", pool_.num_threads(), " threads"),
             .is_host = true,
-            .memory_bytes_total = total,
-            .memory_bytes_free = memory_available()};
+            .memory_bytes_total = HostMemory::bytes_total(),
+            .memory_bytes_free = HostMemory::bytes_available()};
   }
   DType activation_dtype(DType) const override { return DType::kF32; }
   bool batch_invariant() const override { return true; }
 
-  Result<Buffer> allocate(size_t bytes, Memory) override {
-    const size_t alignment = bytes >= kHugePage ? kHugePage : 64;
-    const auto rounded = static_cast<size_t>(round_up(
-        static_cast<int64_t>(std::max<size_t>(bytes, 1)), static_cast<int64_t>(alignment)));
-    const int64_t available = memory_available();
-    // The kernel would promise more than it has and kill us at the first touch.
-    void* data = available > 0 && static_cast<int64_t>(bytes) > available
-                     ? nullptr
-                     : std::aligned_alloc(alignment, rounded);
-    if (data == nullptr) {
-      return Status(
-          StatusCode::kResourceExhausted,
-          str("cannot allocate ", bytes, " bytes of memory; ", available, " are available"));
-    }
-    if (alignment == kHugePage) madvise(data, rounded, MADV_HUGEPAGE);  // advice only
-    return Buffer(data, bytes, [](void* p) { std::free(p); });
-  }
+  Result<Buffer> allocate(size_t bytes, Memory) override { return memory_.allocate(bytes); }
 
   void copy(void* to, const void* from, size_t bytes) override { std::memcpy(to, from, bytes); }
   void fill_zero(void* to, size_t bytes) override { std::memset(to, 0, bytes); }
@@ -278,6 +243,7 @@ class CpuBackend final : public Backend {
   }
 
   const KernelTable& kernels_;
+  HostMemory memory_;
   ThreadPool pool_;
   CpuAttention attention_;
   Scratch gemm_x_;
