@@ -132,7 +132,8 @@ HttpResponse ApiHandler::refuse(int code, const std::string& why) {
 }
 
 HttpReply ApiHandler::answer(const HttpRequest& request, Record& record) {
-  const std::string_view method = request.method == "HEAD" ? "GET" : request.method;
+  const std::string_view sent = request.method;
+  const std::string_view method = sent == "HEAD" ? "GET" : sent;
   std::string allowed;
   for (const Route& route : routes()) {
     const bool is_model = route.path == "/v1/models/{id}" &&
@@ -189,11 +190,13 @@ Result<std::string> ApiHandler::served_name(const std::string& asked) const {
 }
 
 HttpReply ApiHandler::chat(const HttpRequest& request, Record& record) {
-  return generate(parse_chat_request(request.body), record);
+  return generate(parse_chat_request(request.body, service_.default_sampling()), record);
 }
 
 HttpReply ApiHandler::completion(const HttpRequest& request, Record& record) {
-  return generate(parse_completion_request(request.body, options_.max_prompts), record);
+  return generate(
+      parse_completion_request(request.body, service_.default_sampling(), options_.max_prompts),
+      record);
 }
 
 HttpReply ApiHandler::generate(Result<ApiRequest> parsed, Record& record) {

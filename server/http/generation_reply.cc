@@ -55,7 +55,6 @@ class JobReply : public PendingReply {
       total.completion_tokens += one.completion_tokens;
       total.cached_tokens += one.cached_tokens;
     }
-    if (job_.request.score_only) total.completion_tokens = 0;
     return total;
   }
 
@@ -70,8 +69,7 @@ class JobReply : public PendingReply {
 
   Ending ending_of(const TextDelta& delta) const {
     Ending ending;
-    ending.finish = job_.request.score_only ? FinishReason::kLength : delta.finish;
-    if (job_.request.score_only) return ending;
+    ending.finish = delta.finish;
     const std::vector<TokenId>& stop_ids = job_.request.call.sampling.stop_token_ids;
     if (!delta.stop_id) {
       ending.stop_string = delta.stop_reason;
@@ -149,7 +147,6 @@ class WholeReply final : public JobReply {
   void add(TextDelta delta) {
     ChoiceResult& choice = choices_.at(static_cast<size_t>(delta.choice));
     if (delta.finish != FinishReason::kNone) choice.ending = ending_of(delta);
-    if (job_.request.score_only) return;
     choice.text += delta.text;
     append_scored(&choice.tokens, std::move(delta.logprobs));
   }
@@ -222,11 +219,9 @@ class StreamReply final : public JobReply {
     std::vector<ScoredToken> tokens;
     std::string text;
     if (!begun_[choice]) begin(out, choice, &text, &tokens);
-    if (!job_.request.score_only) {
-      text += delta.text;
-      append_scored(&tokens, std::move(delta.logprobs));
-      tokens_sent_ += static_cast<int64_t>(delta.tokens.size());
-    }
+    text += delta.text;
+    append_scored(&tokens, std::move(delta.logprobs));
+    tokens_sent_ += static_cast<int64_t>(delta.tokens.size());
     // Text that is held back, for a stop string or half a code point, makes no event.
     if (text.empty() && tokens.empty() && delta.finish == FinishReason::kNone) return;
     const bool ends = delta.finish != FinishReason::kNone;

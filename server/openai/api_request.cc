@@ -26,11 +26,12 @@ Field member(const JsonValue& body, const char* name, const JsonValue& missing) 
 
 }  // namespace
 
-Result<ApiRequest> parse_chat_request(std::string_view body) {
+Result<ApiRequest> parse_chat_request(std::string_view body, const SamplingParams& defaults) {
   Result<JsonValue> parsed = parse_object(body);
   if (!parsed.ok()) return parsed.status();
   ApiRequest request;
   request.chat = true;
+  request.call.sampling = defaults;
   SLUICE_RETURN_IF_ERROR(read_generation_fields(parsed.value(), &request));
   const JsonValue missing;
   std::vector<ChatMessage> messages;
@@ -39,10 +40,12 @@ Result<ApiRequest> parse_chat_request(std::string_view body) {
   return request;
 }
 
-Result<ApiRequest> parse_completion_request(std::string_view body, int max_prompts) {
+Result<ApiRequest> parse_completion_request(std::string_view body, const SamplingParams& defaults,
+                                            int max_prompts) {
   Result<JsonValue> parsed = parse_object(body);
   if (!parsed.ok()) return parsed.status();
   ApiRequest request;
+  request.call.sampling = defaults;
   SLUICE_RETURN_IF_ERROR(read_generation_fields(parsed.value(), &request));
   const JsonValue missing;
   SLUICE_RETURN_IF_ERROR(

@@ -1,7 +1,7 @@
 // Requests of OpenAI's API as plain structs, and their strict parsers. JSON ends here.
 //
-// Kinds and ranges of the API's own fields are checked here; what depends on the model (lengths,
-// ids, the sampling ranges) is the service's to check. A field that would change the answer and is
+// Kinds are checked here, and what several fields mean together; ranges and everything that depends
+// on the model are the service's to check. A field that would change the answer and is
 // not supported is refused (kUnimplemented); one that is not known is listed in `ignored_fields`.
 #pragma once
 
@@ -15,9 +15,6 @@
 
 namespace sluice {
 
-inline constexpr int kMaxStopStrings = 64;
-inline constexpr size_t kMaxStopBytes = 1024;  // of each
-
 using Prompt = decltype(GenerateCall::prompt);
 
 // /v1/chat/completions or /v1/completions.
@@ -30,14 +27,15 @@ struct ApiRequest {
   bool include_usage = false;     // a last chunk with the usage
   bool continuous_usage = false;  // and the usage so far in every chunk
   bool echo = false;              // the prompt's text before the output's
-  bool score_only = false;        // echo with max_tokens 0: one token is made and not shown
   bool report_prompt_logprobs = false;
   std::vector<std::string> ignored_fields;
 };
 
-Result<ApiRequest> parse_chat_request(std::string_view body);
+// `defaults` are the sampling parameters of a request that says nothing about them.
+Result<ApiRequest> parse_chat_request(std::string_view body, const SamplingParams& defaults);
 // At most `max_prompts` prompts.
-Result<ApiRequest> parse_completion_request(std::string_view body, int max_prompts);
+Result<ApiRequest> parse_completion_request(std::string_view body, const SamplingParams& defaults,
+                                            int max_prompts);
 
 struct TokenizeRequest {
   std::string model;

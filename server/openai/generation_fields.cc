@@ -52,22 +52,6 @@ Status read_seed(const Field& field, Draft& draft) {
   return {};
 }
 
-Status read_stop(const Field& field, Draft& draft) {
-  std::vector<std::string>& stop = draft.request.call.stop;
-  SLUICE_RETURN_IF_ERROR(field.read_strings(&stop));
-  if (stop.size() > kMaxStopStrings) {
-    return field.wrong(str(stop.size(), " stop strings; the limit is ", kMaxStopStrings));
-  }
-  for (const std::string& text : stop) {
-    if (text.empty()) return field.wrong("a stop string must not be empty");
-    if (text.size() > kMaxStopBytes) {
-      return field.wrong(
-          str("a stop string has ", text.size(), " bytes; the limit is ", kMaxStopBytes));
-    }
-  }
-  return {};
-}
-
 Status read_logit_bias(const Field& field, Draft& draft) {
   if (field.value.is_null()) return {};
   const JsonValue::Object* object = field.value.as_object();
@@ -160,7 +144,7 @@ constexpr KnownField kFields[] = {
     {"frequency_penalty", kBoth,
      [](F f, Draft& d) { return f.read(&d.sampling().frequency_penalty); }},
     {"seed", kBoth, read_seed},
-    {"stop", kBoth, read_stop},
+    {"stop", kBoth, [](F f, Draft& d) { return f.read_strings(&d.request.call.stop); }},
     {"logit_bias", kBoth, read_logit_bias},
     {"stream", kBoth, [](F f, Draft& d) { return f.read(&d.request.stream); }},
     {"stream_options", kBoth, read_stream_options},
@@ -280,10 +264,6 @@ Status settle_lengths(Draft& draft) {
   // A chat answers at the length it needs; the older API stops at its default of 16 tokens.
   request.call.max_tokens_given = draft.max_tokens.has_value() || !request.chat;
   if (draft.max_tokens) draft.sampling().max_tokens = *draft.max_tokens;
-  if (request.echo && draft.max_tokens == 0) {
-    request.score_only = true;
-    draft.sampling().max_tokens = 1;
-  }
   if (draft.best_of && *draft.best_of != draft.sampling().n) {
     return {StatusCode::kUnimplemented,
             str("best_of: ", *draft.best_of, " is not supported; only n, here ", draft.sampling().n,
@@ -300,10 +280,11 @@ Status settle_logprobs(Draft& draft) {
   }
   sampling.logprobs = draft.chat_logprobs || draft.text_logprobs.has_value();
   sampling.num_top_logprobs = draft.top_logprobs.value_or(draft.text_logprobs.value_or(0));
-  // Echoed prompts are scored like the output.
+  // Echoed prompts are scored like the output; without any output, scoring is all there is to do.
   const bool score_echo = draft.request.echo && draft.text_logprobs.has_value();
+  const bool no_output = draft.request.echo && draft.max_tokens == 0;
   draft.request.report_prompt_logprobs = draft.prompt_logprobs.has_value();
-  sampling.prompt_logprobs = score_echo || draft.prompt_logprobs.has_value();
+  sampling.prompt_logprobs = score_echo || no_output || draft.prompt_logprobs.has_value();
   sampling.num_prompt_top_logprobs =
       std::max(draft.prompt_logprobs.value_or(0), score_echo ? *draft.text_logprobs : 0);
   return {};
