@@ -1,3 +1,4 @@
+// Attention of a step: the work list, and its spread over the threads.
 #include "kernels/cpu/attention.h"
 
 #include <algorithm>

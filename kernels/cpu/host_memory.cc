@@ -1,3 +1,4 @@
+// HostMemory: slabs of huge pages, and how many bytes the machine has.
 #include "kernels/cpu/host_memory.h"
 
 #include <sys/mman.h>

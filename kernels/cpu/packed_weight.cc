@@ -1,3 +1,4 @@
+// Packing of weights into panels, from any dtype or from a seed.
 #include "kernels/cpu/packed_weight.h"
 
 #include <algorithm>

@@ -1,3 +1,4 @@
+// Backend::sample on host memory: penalties, cuts, draws, log-probabilities.
 #include "kernels/cpu/sampling.h"
 
 #include <algorithm>
