@@ -66,7 +66,7 @@ void Scheduler::schedule(const StepBudget& budget, StepPlan& plan) {
   for (const SequencePtr& sequence : running_) {
     if (missing_tokens(*sequence) > 1) plan_chunk(sequence, room, plan);
   }
-  // What was just preempted would be the first to get its blocks back.
+  // What was just preempted would take its blocks back, and its newest token may be in flight.
   if (preempted) return;
   while (room.tokens > 0 && room.prefill_tokens > 0 && !waiting_.empty() && has_free_seat()) {
     const SequencePtr first = *waiting_.begin();
@@ -143,7 +143,8 @@ void Scheduler::preempt_last() {
 // Gives the first waiting sequence a seat and blocks for all its known tokens, or changes nothing.
 bool Scheduler::admit_first_waiting() {
   const SequencePtr sequence = *waiting_.begin();
-  if (sequence->num_pending > 0) return false;  // its newest token cannot be named in this step
+  // Who was preempted with a token in flight cannot be back before that token is known.
+  SLUICE_CHECK_EQ(sequence->num_pending, 0);
   const uint64_t salt = sequence->request->cache_salt;
   const bool look_up = !sequence->scores_prompt();  // scores need every row of the prompt
   const int64_t found = look_up ? kv_.match_prefix(sequence->tokens, salt, sequence->table) : 0;

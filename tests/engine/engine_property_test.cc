@@ -28,7 +28,7 @@ class Workload {
     config_.enable_prefix_caching = chance(60);
     HashRunner::Options options = runner_options(config_);
     options.max_in_flight = pick({1, 2});
-    for (int i = 0; i < 3; ++i) bases_.push_back(random_tokens(between(60, 300)));
+    for (int i = 0; i < 3; ++i) parts_.push_back(random_tokens(kBlockTokens));
     engine_ = std::make_unique<Engine>(config_, std::make_unique<HashRunner>(options));
     describe_ = str("seed ", seed, ": blocks ", config_.num_blocks, ", seqs ", config_.max_num_seqs,
                     ", step tokens ", config_.max_num_batched_tokens, ", caching ",
@@ -79,15 +79,19 @@ class Workload {
     return tokens;
   }
 
+  // Blocks of few kinds in any order, cut anywhere, and an end of its own: prefixes are shared, and
+  // equal blocks stand after different ones.
   std::vector<TokenId> random_prompt() {
     std::vector<TokenId> prompt;
-    if (chance(70)) {
-      prompt = bases_[static_cast<size_t>(between(0, 2))];
-      if (chance(50))
-        prompt.resize(static_cast<size_t>(between(1, static_cast<int>(prompt.size()))));
+    for (int i = between(0, 4); i > 0; --i) {
+      const std::vector<TokenId>& part = parts_[static_cast<size_t>(between(0, 2))];
+      prompt.insert(prompt.end(), part.begin(), part.end());
     }
-    const std::vector<TokenId> rest = random_tokens(between(prompt.empty() ? 1 : 0, 90));
-    prompt.insert(prompt.end(), rest.begin(), rest.end());
+    if (prompt.empty() || chance(80)) {
+      const std::vector<TokenId> rest = random_tokens(between(1, 90));
+      prompt.insert(prompt.end(), rest.begin(), rest.end());
+    }
+    if (chance(20)) prompt.resize(static_cast<size_t>(between(1, static_cast<int>(prompt.size()))));
     return prompt;
   }
 
@@ -138,7 +142,7 @@ class Workload {
 
   std::mt19937_64 random_;
   EngineConfig config_;
-  std::vector<std::vector<TokenId>> bases_;
+  std::vector<std::vector<TokenId>> parts_;
   std::unique_ptr<Engine> engine_;
   std::vector<std::shared_ptr<Request>> requests_;
   std::vector<std::vector<Answer>> answers_;

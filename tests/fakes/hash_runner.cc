@@ -16,13 +16,16 @@ uint64_t mix(uint64_t x) {
   return x ^ (x >> 31);
 }
 
-uint64_t extend(uint64_t hash, TokenId token) {
+// `hash` is that of the slots before.
+uint64_t slot_of(uint64_t hash, TokenId token) {
   return mix(hash + 0x9e3779b97f4a7c15U + static_cast<uint32_t>(token));
 }
 
+uint64_t extend(uint64_t hash, uint64_t slot) { return mix(hash ^ slot) + slot; }
+
 uint64_t hash_of(std::span<const TokenId> prefix) {
   uint64_t hash = 0;
-  for (const TokenId token : prefix) hash = extend(hash, token);
+  for (const TokenId token : prefix) hash = extend(hash, slot_of(hash, token));
   return hash;
 }
 
@@ -32,10 +35,10 @@ TokenId token_of(uint64_t hash, bool greedy, uint64_t seed, int vocab_size) {
 }
 
 float logprob_of(uint64_t hash, TokenId target) {
-  return -static_cast<float>(extend(hash, target) % 1024) / 64;
+  return -static_cast<float>(slot_of(hash, target) % 1024) / 64;
 }
 
-constexpr TokenId kNeverWritten = -7;
+constexpr uint64_t kNeverWritten = 0xdeadbeef;
 
 }  // namespace
 
@@ -60,11 +63,6 @@ Ticket HashRunner::launch(const StepPlan& plan) {
   check_plan(plan);
   mark_writers(plan);
   check_readers(plan);
-  for (const StepEntry& entry : plan.entries) {
-    for (int64_t position = entry.first; position < entry.first + entry.num_new; ++position) {
-      slot(*entry.sequence, position) = input_token(entry, position);
-    }
-  }
   StepResult result;
   for (const StepEntry& entry : plan.entries) result.outputs.push_back(answer(entry));
   sampled_last_.clear();
@@ -111,7 +109,10 @@ void HashRunner::check_entry(const StepEntry& entry) const {
   for (const BlockId block : sequence.table.blocks) {
     SLUICE_CHECK(block >= 0 && block < options_.num_blocks);
   }
-  const bool wants_tokens = sequence.request->sampling.max_tokens > 0;
+  const int64_t max_tokens = sequence.request->sampling.max_tokens;
+  const bool wants_tokens = max_tokens > 0;
+  // The last token of an answer is never computed on.
+  SLUICE_CHECK_LE(last, sequence.prompt_len() + std::max<int64_t>(max_tokens, 1) - 1);
   SLUICE_CHECK_EQ(entry.samples, last == sequence.num_tokens() && wants_tokens);
   SLUICE_CHECK_EQ(entry.last_is_pending, last > static_cast<int64_t>(sequence.tokens.size()));
   SLUICE_CHECK_LE(entry.score_first, entry.score_last);
@@ -144,7 +145,7 @@ void HashRunner::check_readers(const StepPlan& plan) const {
   }
 }
 
-TokenId& HashRunner::slot(const Sequence& sequence, int64_t position) {
+uint64_t& HashRunner::slot(const Sequence& sequence, int64_t position) {
   const auto block = sequence.table.blocks[static_cast<size_t>(position / kBlockTokens)];
   return arena_[static_cast<size_t>(int64_t{block} * kBlockTokens + position % kBlockTokens)];
 }
@@ -163,7 +164,9 @@ StepOutput HashRunner::answer(const StepEntry& entry) {
   StepOutput output;
   uint64_t hash = 0;
   for (int64_t position = 0; position < last; ++position) {
-    hash = extend(hash, slot(sequence, position));
+    uint64_t& value = slot(sequence, position);
+    if (position >= entry.first) value = slot_of(hash, input_token(entry, position));
+    hash = extend(hash, value);
     if (position < entry.score_first || position >= entry.score_last) continue;
     const TokenId target = sequence.tokens[static_cast<size_t>(position) + 1];
     output.prompt_logprobs.push_back({.logprob = logprob_of(hash, target), .rank = 1, .top = {}});

@@ -1,11 +1,13 @@
 // HashRunner: a ModelRunner whose next token is a hash of the prefix as re-read through the block
 // table.
 //
-//   launch: tokens of each entry -> slots of its blocks -> read [0, kv_len) back -> hash -> token
+//   slot[p] = hash(token[p], slot[0 ... p))      written where a real runner writes K and V of p
+//   token   = hash(slot[0 ... kv_len))           every slot is read through the block table
 //
-// Its arena holds one token id a slot where a real one holds K and V. A short kv_len, a slot off by
-// one, a stale or leaked block, a shared block written to, a token sampled mid-prompt: all of them
-// change the output or break one of the checks, in microseconds and without a model.
+// As K and V of deeper layers do, a slot depends on all that stands before it. A short kv_len, a
+// slot off by one, a stale or leaked block, a prefix that is not the same prefix, a shared block
+// written to, a token sampled mid-prompt: all of them change the output or break one of the checks,
+// in microseconds and without a model.
 #pragma once
 
 #include <deque>
@@ -53,12 +55,12 @@ class HashRunner final : public ModelRunner {
   void check_entry(const StepEntry& entry) const;
   void mark_writers(const StepPlan& plan);
   void check_readers(const StepPlan& plan) const;
-  TokenId& slot(const Sequence& sequence, int64_t position);
+  uint64_t& slot(const Sequence& sequence, int64_t position);
   TokenId input_token(const StepEntry& entry, int64_t position) const;
   StepOutput answer(const StepEntry& entry);
 
   Options options_;
-  std::vector<TokenId> arena_;  // [num_blocks * kBlockTokens]
+  std::vector<uint64_t> arena_;  // [num_blocks * kBlockTokens]
   // [num_blocks] who writes to the block in the step being launched: step and entry.
   std::vector<std::pair<uint64_t, size_t>> writers_;
   std::unordered_map<const Sequence*, TokenId> sampled_last_;  // by the step launched last
