@@ -11,9 +11,8 @@ namespace {
 // packed queries (64 KB at d = 64) then stay in the second-level cache beside K and V.
 constexpr int kTileRowsMax = 128;
 
-int64_t rows_of(const AttendTask& task) { return int64_t{task.tokens} * task.group; }
 size_t state_bytes(const AttendTask& task) {
-  return static_cast<size_t>(rows_of(task) * attend_state_floats(task.head_dim)) * sizeof(float);
+  return static_cast<size_t>(task.rows() * attend_state_floats(task.head_dim)) * sizeof(float);
 }
 Rows rows_at(const TensorView& x, int64_t row, int64_t col) {
   return {static_cast<std::byte*>(x.data) +
@@ -25,6 +24,12 @@ Rows rows_at(const TensorView& x, int64_t row, int64_t col) {
 int tile_tokens(int group) {
   return static_cast<int>(
       std::bit_floor(static_cast<unsigned>(std::clamp(kTileRowsMax / group, 1, kQueryTile))));
+}
+
+// KV heads of a tile of `tokens` tokens: as many as fit, since they lie side by side in a block,
+// but one for tiles that fill the cache alone.
+int tile_heads(int tokens, int group, int kv_heads) {
+  return std::clamp(kTileRowsMax / (tokens * group), 1, std::min(kv_heads, kTaskHeadsMax));
 }
 
 }  // namespace
@@ -49,30 +54,40 @@ void CpuAttention::plan(TensorView out, TensorView q, int num_q_heads, float sca
   parts_.clear();
   const int group = num_q_heads / kv.num_kv_heads;
   const int step = tile_tokens(group);
+  // Few tokens and few keys leave few jobs: then heads are what threads share.
+  int64_t jobs = 0;
+  for (int s = 0; s < batch.num_seqs; ++s) {
+    jobs += ceil_div(batch.q_indptr[s + 1] - batch.q_indptr[s], step) *
+            ceil_div(batch.kv_lens[s], kSegmentKeys);
+  }
+  const int heads_max =
+      static_cast<int>(std::max<int64_t>(1, kv.num_kv_heads * jobs / pool_.num_threads()));
   for (int s = 0; s < batch.num_seqs; ++s) {
     const int first = batch.q_indptr[s];
     const int q_len = batch.q_indptr[s + 1] - first;
     for (int t = 0; t < q_len; t += step) {
-      for (int h = 0; h < kv.num_kv_heads; ++h) {
-        AttendTask task;
+      AttendTask task;
+      task.tokens = std::min(step, q_len - t);
+      task.group = group;
+      task.head_dim = kv.head_dim;
+      task.scale = scale;
+      task.first_position = batch.kv_lens[s] - q_len + t;
+      task.key_end = task.first_position + task.tokens;
+      task.blocks = batch.blocks + batch.block_indptr[s];
+      task.block_bytes = kv.block_bytes;
+      task.tile_bytes = static_cast<int64_t>(kv.tile_bytes());
+      task.kv_dtype = kv.dtype;
+      const int heads = std::min(heads_max, tile_heads(task.tokens, group, kv.num_kv_heads));
+      for (int h = 0; h < kv.num_kv_heads; h += heads) {
+        task.kv_heads = std::min(heads, kv.num_kv_heads - h);
         task.q = rows_at(q, first + t, int64_t{h} * group * kv.head_dim);
         task.out = rows_at(out, first + t, int64_t{h} * group * kv.head_dim);
-        task.tokens = std::min(step, q_len - t);
-        task.group = group;
-        task.head_dim = kv.head_dim;
-        task.scale = scale;
-        task.first_position = batch.kv_lens[s] - q_len + t;
-        task.blocks = batch.blocks + batch.block_indptr[s];
         task.k = kv.k_tile(0, h);
         task.v = kv.v_tile(0, h);
-        task.block_bytes = kv.block_bytes;
-        task.kv_dtype = kv.dtype;
-        task.key_end = task.first_position + task.tokens;
         if (runs != nullptr) {
           const int64_t tile = runs->tile_indptr[s] + t / kQueryTile;
-          const int32_t* span = runs->run_indptr + tile * kv.num_kv_heads + h;
-          task.runs = runs->runs + span[0];
-          task.num_runs = span[1] - span[0];
+          task.run_indptr = runs->run_indptr + tile * kv.num_kv_heads + h;
+          task.runs = runs->runs;
         }
         tiles_.push_back({task, static_cast<int64_t>(parts_.size())});
         for (int key = 0; key < task.key_end; key += kSegmentKeys)
@@ -85,7 +100,7 @@ void CpuAttention::plan(TensorView out, TensorView q, int num_q_heads, float sca
 void CpuAttention::run_tile(const Tile& tile, Scratch& scratch) {
   AttendTask task = tile.task;
   const size_t states = state_bytes(task);
-  std::byte* memory = scratch.get(2 * states + attend_scratch_bytes(rows_of(task), task.head_dim));
+  std::byte* memory = scratch.get(2 * states + attend_scratch_bytes(task.rows(), task.head_dim));
   float* total = reinterpret_cast<float*>(memory);
   float* segment = reinterpret_cast<float*>(memory + states);
   std::byte* work = memory + 2 * states;
@@ -94,7 +109,7 @@ void CpuAttention::run_tile(const Tile& tile, Scratch& scratch) {
     task.key_end = std::min(key + kSegmentKeys, tile.task.key_end);
     // Merging into a state without keys would give the segment's own bits: run it there at once.
     kernels_.attend(task, key == 0 ? total : segment, work);
-    if (key > 0) kernels_.attend_merge(total, segment, rows_of(task), task.head_dim);
+    if (key > 0) kernels_.attend_merge(total, segment, task.rows(), task.head_dim);
   }
   kernels_.attend_finish(task, total);
 }
@@ -110,7 +125,7 @@ void CpuAttention::run_split() {
     AttendTask task = tiles_[parts_[i].tile].task;
     task.key_begin = parts_[i].key_begin;
     task.key_end = std::min(task.key_begin + kSegmentKeys, task.key_end);
-    std::byte* work = threads_[thread].get(attend_scratch_bytes(rows_of(task), task.head_dim));
+    std::byte* work = threads_[thread].get(attend_scratch_bytes(task.rows(), task.head_dim));
     kernels_.attend(task, state_of_part(i), work);
   });
   for (size_t t = 0; t < tiles_.size(); ++t) {
@@ -119,8 +134,7 @@ void CpuAttention::run_split() {
     const int64_t last =
         t + 1 < tiles_.size() ? tiles_[t + 1].first_part : static_cast<int64_t>(parts_.size());
     for (int64_t part = first + 1; part < last; ++part) {
-      kernels_.attend_merge(state_of_part(first), state_of_part(part), rows_of(task),
-                            task.head_dim);
+      kernels_.attend_merge(state_of_part(first), state_of_part(part), task.rows(), task.head_dim);
     }
     kernels_.attend_finish(task, state_of_part(first));
   }

@@ -12,9 +12,10 @@ namespace sluice {
 
 // Backend::attend on host memory. Owns the working memory of its threads. Not thread-safe.
 //
-// A step becomes tiles, (sequence, KV head, up to 64 consecutive rows), and a tile's keys become
-// segments of kSegmentKeys. With enough tiles each is one job; with few (one long decode) each
-// segment is, and a second round merges them in the order the first case would have: the same bits.
+// A step becomes tiles, (sequence, up to 64 consecutive rows, one or more KV heads), and a tile's
+// keys become segments of kSegmentKeys. With enough tiles each is one job; with few (one long
+// decode) each segment is, and a second round merges them in the order the first case would have:
+// the same bits.
 class CpuAttention {
  public:
   CpuAttention(const KernelTable& kernels, ThreadPool& pool)

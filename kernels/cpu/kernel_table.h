@@ -50,12 +50,16 @@ struct GemmArgs {
   Rows out;
 };
 
-// The queries of `tokens` consecutive rows of a sequence for the `group` heads that share a KV
-// head, against keys [key_begin, key_end) of that head. A "row" below is (token, head),
-// token-major.
+// KV heads of one AttendTask at most.
+inline constexpr int kTaskHeadsMax = 16;
+
+// The queries of `tokens` consecutive rows of a sequence for the query heads of `kv_heads`
+// neighbouring KV heads, `group` each, against keys [key_begin, key_end). A "row" below is (KV
+// head, token, query head), in that order.
 struct AttendTask {
-  Rows q, out;  // at the first token and the group's first head
+  Rows q, out;  // at the first token and the first KV head's first query head
   int tokens = 0;
+  int kv_heads = 1;
   int group = 0;
   int head_dim = 0;
   float scale = 1;
@@ -63,12 +67,15 @@ struct AttendTask {
   int key_begin = 0;       // a multiple of kSegmentKeys
   int key_end = 0;
   const BlockId* blocks = nullptr;  // of the sequence
-  const std::byte* k = nullptr;  // tile of this KV head in block 0; block b lies at b * block_bytes
-  const std::byte* v = nullptr;
+  const std::byte* k = nullptr;     // tile of the first KV head in block 0; the next head's lies
+  const std::byte* v = nullptr;     // tile_bytes on, the next block's block_bytes
   int64_t block_bytes = 0;
+  int64_t tile_bytes = 0;
   DType kv_dtype = DType::kBF16;
-  const KvRun* runs = nullptr;  // null: every key; otherwise `num_runs` ascending disjoint runs
-  int num_runs = 0;
+  const int32_t* run_indptr = nullptr;  // null: every key; else the runs of KV head h are
+  const KvRun* runs = nullptr;          // runs[run_indptr[h]] ... runs[run_indptr[h + 1] - 1]
+
+  int64_t rows() const { return int64_t{kv_heads} * tokens * group; }
 };
 
 // A row's softmax under way, as floats: [head_dim] weighted values, [kSumLanes] partial sums of p,
@@ -76,10 +83,10 @@ struct AttendTask {
 inline constexpr int kSumLanes = 16;
 constexpr int64_t attend_state_floats(int head_dim) { return head_dim + 2 * kSumLanes; }
 
-// Working memory of a task of `rows` rows: packed queries, one segment's states, a cleaned V tile.
+// Working memory of a task of `rows` rows: packed queries, a tile's p, a cleaned V tile.
 constexpr size_t attend_scratch_bytes(int64_t rows, int head_dim) {
-  return static_cast<size_t>(rows * (head_dim + attend_state_floats(head_dim)) * 4 +
-                             int64_t{kBlockTokens} * head_dim * 4);
+  return static_cast<size_t>(rows * (head_dim + kBlockTokens) + int64_t{kBlockTokens} * head_dim) *
+         sizeof(float);
 }
 
 // log-sum-exp parts of one logit row; `sum` is NaN where a logit is NaN or +inf.
@@ -106,7 +113,7 @@ struct KernelTable {
   // Rotates `heads` heads of head_dim at `row` in place; cos, sin [head_dim / 2].
   void (*rope)(void* row, DType dtype, int heads, int head_dim, const float* cos, const float* sin);
 
-  // Runs the task's keys into fresh `state` [tokens * group][attend_state_floats], 64-byte aligned,
+  // Runs the task's keys into fresh `state` [rows][attend_state_floats], 64-byte aligned,
   // as is `scratch`.
   void (*attend)(const AttendTask& task, float* state, std::byte* scratch);
   // total <- total and then segment, both states of the same rows.

@@ -4,6 +4,10 @@
 //
 //   for each tile: S = q K^T | mask | m' = max(m, max S) | p = 2^(S - m') | O = O 2^(m - m') + p V
 //
+// A task's KV heads share the loop over tiles, first all of K, then all of V, because that is how
+// they lie in a block: decoding streams the cache from memory, and runs of 16 KB and more come
+// twice as fast as the 8 KB of one head.
+//
 // What a row computes depends on its own position and keys only: whether it comes alone, in a chunk
 // or in a whole prompt changes no bit.
 #include "kernels/cpu/isa/functions.h"
@@ -34,10 +38,11 @@ SLUICE_INLINE State state_of(float* states, int64_t row, int head_dim) {
 // The keys of each 64-key tile that a run list names. Asked for ascending tiles.
 class RunMask {
  public:
-  RunMask(const KvRun* runs, int num_runs) : runs_(runs), num_runs_(num_runs) {}
+  RunMask() = default;  // every key
+  RunMask(const KvRun* runs, int num_runs) : runs_(runs), num_runs_(num_runs), all_(false) {}
 
   uint64_t of_tile(int tile) {
-    if (runs_ == nullptr) return kAllKeys;
+    if (all_) return kAllKeys;
     const int base = tile * kBlockTokens;
     uint64_t mask = 0;
     for (int i = next_; i < num_runs_ && runs_[i].start < base + kBlockTokens; ++i) {
@@ -53,9 +58,10 @@ class RunMask {
   }
 
  private:
-  const KvRun* runs_;
-  int num_runs_;
+  const KvRun* runs_ = nullptr;
+  int num_runs_ = 0;
   int next_ = 0;  // runs before it end before the tiles to come
+  bool all_ = true;
 };
 
 // Lane mask of `count` lanes from the low bits of `bits`.
@@ -81,16 +87,6 @@ void clean_v(uint32_t* to, const uint32_t* v, uint64_t keys, int head_dim) {
     }
   }
 }
-
-// One tile of keys as the rows of a task meet it.
-template <typename Panel>
-struct Tile {
-  const uint32_t* k;
-  const uint32_t* v;
-  uint64_t keys;  // visible to any row, causality aside
-  int base;       // position of key 0
-  int v_steps;    // steps of v up to the last visible key
-};
 
 // S = q K^T for R rows, scaled to base 2, into s.
 template <typename Panel, int R>
@@ -138,104 +134,144 @@ SLUICE_INLINE void softmax_row(typename Panel::X* p, const float* s, uint64_t vi
   }
 }
 
-// O += p V for R rows.
+// O += p V for R rows, over the first `steps` steps of V.
 template <typename Panel, int R>
-SLUICE_INLINE void accumulate(float* states, int64_t first_row, const typename Panel::X* p,
-                              const Tile<Panel>& tile, int head_dim) {
+SLUICE_INLINE void accumulate(float* states, const typename Panel::X* p, const uint32_t* v,
+                              int64_t steps, int head_dim) {
   constexpr int kSteps = kBlockTokens / Panel::kStep;
   for (int f = 0; f < head_dim; f += kTileVectors * kLanes) {
     Vf acc[R][kTileVectors];
     for (int r = 0; r < R; ++r) {
       for (int i = 0; i < kTileVectors; ++i)
-        acc[r][i] = load_f32(state_of(states, first_row + r, head_dim).values + f + i * kLanes);
+        acc[r][i] = load_f32(state_of(states, r, head_dim).values + f + i * kLanes);
     }
-    const uint32_t* v =
-        tile.v + int64_t{f / kPanelColumns} * kSteps * kPanelColumns + f % kPanelColumns;
-    multiply_tile<Panel>(acc, p, kSteps, v, tile.v_steps, 0);
+    const uint32_t* columns =
+        v + int64_t{f / kPanelColumns} * kSteps * kPanelColumns + f % kPanelColumns;
+    multiply_tile<Panel>(acc, p, kSteps, columns, steps, 0);
     for (int r = 0; r < R; ++r) {
       for (int i = 0; i < kTileVectors; ++i)
-        store(state_of(states, first_row + r, head_dim).values + f + i * kLanes, acc[r][i]);
+        store(state_of(states, r, head_dim).values + f + i * kLanes, acc[r][i]);
     }
   }
 }
 
-// One tile for R rows from `first_row` on.
-template <typename Panel, int R>
-SLUICE_INLINE void attend_rows(const AttendTask& task, const Tile<Panel>& tile, int64_t first_row,
-                               const typename Panel::X* q, float* states) {
-  const auto visible = [&](int64_t row) {
-    const int position = task.first_position + static_cast<int>(row) / task.group;
-    return tile.keys & low_bits(position + 1 - tile.base);
-  };
-  if (visible(first_row + R - 1) == 0) return;  // later rows see more
-  const int64_t q_words = task.head_dim / Panel::kStep;
-  const float log2e = 1.44269504088896341F;
-  alignas(64) float s[R][kPanelColumns];
-  score<Panel, R>(s, q + first_row * q_words, q_words, tile.k, task.scale * log2e);
-  alignas(64) typename Panel::X p[R][kBlockTokens / Panel::kStep];
-  for (int r = 0; r < R; ++r) {
-    softmax_row<Panel>(p[r], s[r], visible(first_row + r),
-                       state_of(states, first_row + r, task.head_dim), task.head_dim);
-  }
-  accumulate<Panel, R>(states, first_row, p[0], tile, task.head_dim);
-}
-
+// A task in progress: `Panel`'s view of its memory.
 template <typename Panel>
-void pack_queries(typename Panel::X* to, const AttendTask& task) {
-  const int64_t words = task.head_dim / Panel::kStep;
-  for (int t = 0; t < task.tokens; ++t) {
-    for (int h = 0; h < task.group; ++h) {
-      typename Panel::X* row = to + (int64_t{t} * task.group + h) * words;
-      const int64_t at = t * task.q.stride + h * task.head_dim;
-      for (int i = 0; i < task.head_dim; i += kLanes) {
-        Panel::pack(row + i / Panel::kStep,
-                    task.q.dtype == DType::kF32
-                        ? load_f32(static_cast<const float*>(task.q.data) + at + i)
-                        : load_f32(static_cast<const BF16*>(task.q.data) + at + i));
+class TaskRun {
+ public:
+  using X = typename Panel::X;
+
+  TaskRun(const AttendTask& task, float* states, std::byte* scratch)
+      : task_(task), head_rows_(int64_t{task.tokens} * task.group), states_(states) {
+    const int64_t rows = task.rows();
+    q_ = reinterpret_cast<X*>(scratch);
+    p_ = reinterpret_cast<X*>(scratch + rows * task.head_dim * kFloat);
+    clean_ = reinterpret_cast<uint32_t*>(scratch + rows * (task.head_dim + kBlockTokens) * kFloat);
+    pack_queries();
+    for (int64_t r = 0; r < rows; ++r) {
+      const State state = state_of(states, r, task.head_dim);
+      std::memset(state.values, 0, static_cast<size_t>(attend_state_floats(task.head_dim)) * 4);
+      *state.max = -__builtin_inff();
+    }
+  }
+
+  void run() {
+    RunMask runs[kTaskHeadsMax];
+    for (int h = 0; h < task_.kv_heads && task_.run_indptr != nullptr; ++h) {
+      runs[h] =
+          RunMask(task_.runs + task_.run_indptr[h], task_.run_indptr[h + 1] - task_.run_indptr[h]);
+    }
+    const int past_last = task_.first_position + task_.tokens;  // keys that the last token sees
+    const int key_end = task_.key_end < past_last ? task_.key_end : past_last;
+    for (int base = task_.key_begin; base < key_end; base += kBlockTokens) {
+      uint64_t keys[kTaskHeadsMax];  // visible to any row, a head each
+      for (int h = 0; h < task_.kv_heads; ++h)
+        keys[h] = runs[h].of_tile(base / kBlockTokens) & low_bits(past_last - base);
+      const int64_t at = task_.blocks[base / kBlockTokens] * task_.block_bytes;
+      for (int h = 0; h < task_.kv_heads; ++h)
+        if (keys[h] != 0) meet_keys(h, base, keys[h], task_.k + at + h * task_.tile_bytes);
+      for (int h = 0; h < task_.kv_heads; ++h)
+        if (keys[h] != 0) meet_values(h, base, keys[h], task_.v + at + h * task_.tile_bytes);
+    }
+  }
+
+ private:
+  static constexpr int64_t kFloat = sizeof(float);
+  static constexpr int kPSteps = kBlockTokens / Panel::kStep;
+
+  int64_t q_words() const { return task_.head_dim / Panel::kStep; }
+  // The tile's keys that row `row` of a head sees.
+  uint64_t visible(int64_t row, int base, uint64_t keys) const {
+    const int position = task_.first_position + static_cast<int>(row) / task_.group;
+    return keys & low_bits(position + 1 - base);
+  }
+
+  // Calls body(row count, first row) for a head's blocks of rows that see any of the keys.
+  template <typename Body>
+  void for_seeing_rows(int head, int base, uint64_t keys, Body&& body) {
+    for_row_blocks(head_rows_, [&](auto count, int64_t first) {
+      constexpr int kRows = decltype(count)::value;
+      if (visible(first + kRows - 1, base, keys) == 0) return;  // later rows see more
+      body(count, first, head * head_rows_ + first);
+    });
+  }
+
+  void meet_keys(int head, int base, uint64_t keys, const std::byte* k) {
+    for_seeing_rows(head, base, keys, [&](auto count, int64_t first, int64_t row) {
+      constexpr int kRows = decltype(count)::value;
+      constexpr float kLog2E = 1.44269504088896341F;
+      alignas(64) float s[kRows][kPanelColumns];
+      score<Panel, kRows>(s, q_ + row * q_words(), q_words(), reinterpret_cast<const uint32_t*>(k),
+                          task_.scale * kLog2E);
+      for (int r = 0; r < kRows; ++r) {
+        softmax_row<Panel>(p_ + (row + r) * kPSteps, s[r], visible(first + r, base, keys),
+                           state_of(states_, row + r, task_.head_dim), task_.head_dim);
+      }
+    });
+  }
+
+  void meet_values(int head, int base, uint64_t keys, const std::byte* values) {
+    const auto* v = reinterpret_cast<const uint32_t*>(values);
+    if (keys != kAllKeys) {
+      clean_v<Panel>(clean_, v, keys, task_.head_dim);
+      v = clean_;
+    }
+    const int last_key = kBlockTokens - __builtin_clzll(keys);
+    for_seeing_rows(head, base, keys, [&](auto count, int64_t, int64_t row) {
+      accumulate<Panel, decltype(count)::value>(state_of(states_, row, task_.head_dim).values,
+                                                p_ + row * kPSteps, v,
+                                                ceil_div(last_key, Panel::kStep), task_.head_dim);
+    });
+  }
+
+  void pack_queries() {
+    X* to = q_;
+    for (int h = 0; h < task_.kv_heads; ++h) {
+      for (int t = 0; t < task_.tokens; ++t) {
+        const int64_t at = t * task_.q.stride + int64_t{h} * task_.group * task_.head_dim;
+        for (int i = 0; i < task_.group * task_.head_dim; i += kLanes) {
+          Panel::pack(to, task_.q.dtype == DType::kF32
+                              ? load_f32(static_cast<const float*>(task_.q.data) + at + i)
+                              : load_f32(static_cast<const BF16*>(task_.q.data) + at + i));
+          to += kLanes / Panel::kStep;
+        }
       }
     }
   }
-}
 
-template <typename Panel>
-void attend_keys(const AttendTask& task, float* states, std::byte* scratch) {
-  const int64_t rows = int64_t{task.tokens} * task.group;
-  auto* q = reinterpret_cast<typename Panel::X*>(scratch);
-  auto* clean = reinterpret_cast<uint32_t*>(scratch + rows * task.head_dim *
-                                                          static_cast<int64_t>(sizeof(float)));
-  pack_queries<Panel>(q, task);
-  for (int64_t r = 0; r < rows; ++r) {
-    const State state = state_of(states, r, task.head_dim);
-    std::memset(state.values, 0, static_cast<size_t>(attend_state_floats(task.head_dim)) * 4);
-    *state.max = -__builtin_inff();
-  }
-
-  RunMask runs(task.runs, task.num_runs);
-  const int past_last = task.first_position + task.tokens;  // keys that the last row sees
-  const int key_end = task.key_end < past_last ? task.key_end : past_last;
-  for (int base = task.key_begin; base < key_end; base += kBlockTokens) {
-    const uint64_t keys = runs.of_tile(base / kBlockTokens) & low_bits(past_last - base);
-    if (keys == 0) continue;
-    const int64_t at = task.blocks[base / kBlockTokens] * task.block_bytes;
-    const int last_key = kBlockTokens - __builtin_clzll(keys);
-    Tile<Panel> tile{reinterpret_cast<const uint32_t*>(task.k + at),
-                     reinterpret_cast<const uint32_t*>(task.v + at), keys, base,
-                     static_cast<int>(ceil_div(last_key, Panel::kStep))};
-    if (keys != kAllKeys) {
-      clean_v<Panel>(clean, tile.v, keys, task.head_dim);
-      tile.v = clean;
-    }
-    for_row_blocks(rows, [&](auto count, int64_t first_row) {
-      attend_rows<Panel, decltype(count)::value>(task, tile, first_row, q, states);
-    });
-  }
-}
+  const AttendTask& task_;
+  const int64_t head_rows_;
+  float* states_;
+  X* q_;             // [rows][head_dim / kStep]
+  X* p_;             // [rows][64 / kStep], of the tile under way
+  uint32_t* clean_;  // a V tile
+};
 
 }  // namespace
 
 void attend(const AttendTask& task, float* state, std::byte* scratch) {
   with_panel(task.kv_dtype,
-             [&](auto panel) { attend_keys<decltype(panel)>(task, state, scratch); });
+             [&](auto panel) { TaskRun<decltype(panel)>(task, state, scratch).run(); });
 }
 
 void attend_merge(float* total, const float* segment, int64_t rows, int head_dim) {
@@ -255,23 +291,24 @@ void attend_merge(float* total, const float* segment, int64_t rows, int head_dim
 }
 
 void attend_finish(const AttendTask& task, const float* states) {
-  for (int t = 0; t < task.tokens; ++t) {
-    for (int h = 0; h < task.group; ++h) {
-      const State state =
-          state_of(const_cast<float*>(states), int64_t{t} * task.group + h, task.head_dim);
+  const float* state = states;
+  for (int h = 0; h < task.kv_heads; ++h) {
+    for (int row = 0; row < task.tokens * task.group; ++row) {
       Vf sums{};
-      for (int i = 0; i < kSumLanes; i += kLanes) sums += load_f32(state.sums + i);
+      for (int i = 0; i < kSumLanes; i += kLanes) sums += load_f32(state + task.head_dim + i);
       const float sum = reduce_add(sums);
       const Vf inverse = splat(sum == 0.0F ? 0.0F : 1.0F / sum);
-      const int64_t at = t * task.out.stride + h * task.head_dim;
+      const int64_t at = row / task.group * task.out.stride +
+                         (int64_t{h} * task.group + row % task.group) * task.head_dim;
       for (int i = 0; i < task.head_dim; i += kLanes) {
-        const Vf value = load_f32(state.values + i) * inverse;
+        const Vf value = load_f32(state + i) * inverse;
         if (task.out.dtype == DType::kF32) {
           store_f32(static_cast<float*>(task.out.data) + at + i, value);
         } else {
           store_f32(static_cast<BF16*>(task.out.data) + at + i, value);
         }
       }
+      state += attend_state_floats(task.head_dim);
     }
   }
 }
