@@ -200,8 +200,7 @@ class StreamReply final : public JobReply {
     }
     while (!waiting_.empty() && out->size() < limit) {
       if (const Status failure = failure_of(waiting_.front()); !failure.ok()) {
-        StreamChunks::append_error(out, failure);
-        StreamChunks::append_done(out);
+        StreamChunks::append_error(out, failure);  // and no [DONE]: it is not done
         return false;
       }
       append(out, std::move(waiting_.front()));
