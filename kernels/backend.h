@@ -141,4 +141,9 @@ class Backend {
 // The CPU backend on `num_threads` threads (the caller is one of them); kernels/cpu.
 std::unique_ptr<Backend> make_cpu_backend(int num_threads);
 
+// The CUDA backend on device 0; kernels/cuda, linked where SLUICE_WITH_CUDA is defined.
+// kUnavailable without a device or driver, kUnimplemented on a card that the kernels are not built
+// for.
+Result<std::unique_ptr<Backend>> make_cuda_backend();
+
 }  // namespace sluice

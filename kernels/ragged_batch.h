@@ -86,13 +86,13 @@ struct KvCacheView {
   int head_dim = 0;
   DType dtype = DType::kBF16;
 
-  size_t tile_bytes() const {
+  constexpr size_t tile_bytes() const {
     return static_cast<size_t>(kBlockTokens) * head_dim * size_of(dtype);
   }
-  std::byte* k_tile(BlockId block, int head) const {
+  constexpr std::byte* k_tile(BlockId block, int head) const {
     return arena + block * block_bytes + k_offset + static_cast<int64_t>(head * tile_bytes());
   }
-  std::byte* v_tile(BlockId block, int head) const {
+  constexpr std::byte* v_tile(BlockId block, int head) const {
     return arena + block * block_bytes + v_offset + static_cast<int64_t>(head * tile_bytes());
   }
 };

@@ -15,6 +15,7 @@ constexpr AttendShape kShapes[] = {
     {.q_heads = 4, .kv_heads = 2, .head_dim = 64, .kv = DType::kBF16, .activations = DType::kF32},
     {.q_heads = 9, .kv_heads = 3, .head_dim = 64, .kv = DType::kBF16, .activations = DType::kBF16},
     {.q_heads = 2, .kv_heads = 2, .head_dim = 128, .kv = DType::kBF16, .activations = DType::kF32},
+    {.q_heads = 8, .kv_heads = 2, .head_dim = 128, .kv = DType::kBF16, .activations = DType::kBF16},
     {.q_heads = 8, .kv_heads = 1, .head_dim = 64, .kv = DType::kF32, .activations = DType::kF32},
     {.q_heads = 3, .kv_heads = 1, .head_dim = 128, .kv = DType::kF32, .activations = DType::kF32},
 };
@@ -43,6 +44,26 @@ TEST_P(Attend, DecodesChunksAndPromptsShareABatch) {
       want.insert(want.end(), all.begin() + first[s] * shape.q_heads * shape.head_dim, all.end());
     }
     expect_close(got.values(), want, fixture.tolerance());
+  }
+}
+
+// Long enough that a backend with many processors cuts the keys into parts and merges them: a
+// decode, and a chunk whose rows see different numbers of keys.
+TEST_P(Attend, LongSequencesMatchReference) {
+  constexpr int kLength = 3000;
+  for (const int head_dim : {64, 128}) {
+    for (const int chunk : {1, 5, 200}) {
+      SCOPED_TRACE(testing::Message() << "head_dim " << head_dim << ", chunk of " << chunk);
+      const AttendShape shape{.q_heads = 4,
+                              .kv_heads = 1,
+                              .head_dim = head_dim,
+                              .kv = DType::kBF16,
+                              .activations = DType::kBF16};
+      AttendFixture fixture(backend(), shape, {kLength}, /*seed=*/11);
+      fixture.run({{0, kLength - chunk}});
+      const auto got = fixture.run({{0, chunk}});
+      expect_close(got.values(), fixture.reference(0, kLength - chunk), fixture.tolerance());
+    }
   }
 }
 

@@ -1,0 +1,366 @@
+// The CUDA backend: owns the stream, the handles and the scratch memory; turns ops into launches.
+#include <cuda_runtime_api.h>
+
+#include <cstring>
+#include <vector>
+
+#include "kernels/backend.h"
+#include "kernels/cuda/attention/attention.h"
+#include "kernels/cuda/convert.h"
+#include "kernels/cuda/cuda_check.h"
+#include "kernels/cuda/gemm/dense.h"
+#include "kernels/cuda/gemm/plain.h"
+#include "kernels/cuda/gemm/skinny.h"
+#include "kernels/cuda/launchers.h"
+#include "kernels/cuda/sampling.h"
+#include "kernels/cuda/staging.h"
+
+namespace sluice {
+namespace cuda {
+namespace {
+
+constexpr size_t kGemmWorkspaceBytes = size_t{32}
+                                       << 20;  // what cuBLASLt's Hopper kernels ask for at most
+constexpr int kMaxPartials = 4096;             // slots of 16 rows: 34 MB at head_dim 128
+constexpr int kMaxHeadDim = 128;
+constexpr int kBlocksAnSm = 2;  // of decode attention
+
+class CudaBackend final : public Backend {
+ public:
+  explicit CudaBackend(int device);
+  ~CudaBackend() override;
+
+  BackendInfo info() const override;
+  DType activation_dtype(DType weights) const override { return weights; }
+  Result<Buffer> allocate(size_t bytes, Memory where) override;
+  void copy(void* to, const void* from, size_t bytes) override;
+  void fill_zero(void* to, size_t bytes) override;
+  void synchronize() override;
+  // cuBLASLt chooses other algorithms, and so other orders of summation, by the number of rows.
+  bool batch_invariant() const override { return false; }
+
+ private:
+  Result<Weight> do_load_weight(std::string name, std::span<const TensorView> parts,
+                                DType dtype) override;
+  Result<Weight> do_random_weight(std::string name, int64_t rows, int64_t cols, DType dtype,
+                                  uint64_t seed, float scale) override;
+  void do_embed(TensorView out, const Weight& table, const TokenId* ids) override;
+  void do_rms_norm(TensorView out, TensorView x, TensorView weight, float eps) override;
+  void do_add_rms_norm(TensorView out, TensorView residual, TensorView delta, TensorView weight,
+                       float eps) override;
+  void do_gemm(TensorView out, TensorView x, const Weight& weight) override;
+  void do_silu_mul(TensorView out, TensorView gate_up) override;
+  void do_rope_append_kv(TensorView qkv, int num_q_heads, const RopeTable& rope,
+                         const RaggedBatchView& batch, const KvCacheView& kv) override;
+  void do_attend(TensorView out, TensorView q, int num_q_heads, float scale,
+                 const RaggedBatchView& batch, const KvCacheView& kv,
+                 const KvRunsView* runs) override;
+  void do_gather_rows(TensorView out, TensorView x, const int32_t* rows) override;
+  void do_sample(SampledTokens& out, TensorView logits, const SamplingBatch& batch) override;
+
+  // The plan of this batch on the device; made once a step and shared by its layers.
+  void prepare_plan(const RaggedBatch& batch, int num_kv_heads, int group);
+  void finish_samples();
+  // Grows `scratch` to `bytes`: in the first, largest steps, then never. Waits for its users.
+  void ensure_scratch(Buffer& scratch, size_t bytes);
+
+  int device_ = 0;
+  cudaDeviceProp properties_{};
+  cudaStream_t stream_ = nullptr;
+  Buffer gemm_workspace_;
+  Buffer partials_;
+  std::unique_ptr<DenseGemm> gemm_;
+
+  AttentionPlan plan_;
+  std::vector<int32_t> planned_q_indptr_, planned_kv_lens_;  // what plan_ was made for
+  int planned_kv_heads_ = 0, planned_group_ = 0;
+  Staging plan_staging_;
+  const AttendItem* decode_items_ = nullptr;
+  const AttendItem* prefill_items_ = nullptr;
+  const MergeItem* merge_items_ = nullptr;
+
+  Staging sample_staging_;
+  Staging sampled_staging_;
+  Buffer sample_work_;
+  Buffer gemm_input_;
+  struct Pending {
+    SampledTokens* out;
+    SampledView host;
+  };
+  std::vector<Pending> pending_samples_;
+};
+
+CudaBackend::CudaBackend(int device) : device_(device) {
+  SLUICE_CUDA_CHECK(cudaSetDevice(device));
+  SLUICE_CUDA_CHECK(cudaGetDeviceProperties(&properties_, device));
+  SLUICE_CUDA_CHECK(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking));
+  gemm_workspace_ = allocate(kGemmWorkspaceBytes, Memory::kDevice).value();
+  partials_ =
+      allocate(sizeof(float) * kMaxPartials * kDecodeRows * (kMaxHeadDim + 2), Memory::kDevice)
+          .value();
+  gemm_ = std::make_unique<DenseGemm>(gemm_workspace_.data(), kGemmWorkspaceBytes);
+  for (Staging* staging : {&plan_staging_, &sample_staging_, &sampled_staging_})
+    staging->attach(*this, stream_);
+}
+
+CudaBackend::~CudaBackend() {
+  cudaStreamSynchronize(stream_);
+  cudaStreamDestroy(stream_);
+}
+
+BackendInfo CudaBackend::info() const {
+  size_t free = 0, total = 0;
+  SLUICE_CUDA_CHECK(cudaMemGetInfo(&free, &total));
+  return {.name = str("cuda ", properties_.name),
+          .is_host = false,
+          .memory_bytes_total = static_cast<int64_t>(total),
+          .memory_bytes_free = static_cast<int64_t>(free)};
+}
+
+Result<Buffer> CudaBackend::allocate(size_t bytes, Memory where) {
+  void* data = nullptr;
+  const size_t wanted = std::max<size_t>(bytes, 1);
+  const bool on_device = where == Memory::kDevice;
+  const cudaError_t error = on_device ? cudaMalloc(&data, wanted) : cudaMallocHost(&data, wanted);
+  if (error == cudaErrorMemoryAllocation) {
+    (void)cudaGetLastError();  // the one error that is not sticky
+    return Status(StatusCode::kResourceExhausted,
+                  str("out of ", on_device ? "device" : "pinned host", " memory: ", bytes,
+                      " bytes were asked for"));
+  }
+  SLUICE_CUDA_CHECK(error);
+  if (on_device) return Buffer(data, bytes, [](void* p) { cudaFree(p); });
+  return Buffer(data, bytes, [](void* p) { cudaFreeHost(p); });
+}
+
+void CudaBackend::copy(void* to, const void* from, size_t bytes) {
+  if (bytes > 0) SLUICE_CUDA_CHECK(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDefault, stream_));
+}
+
+void CudaBackend::fill_zero(void* to, size_t bytes) {
+  if (bytes > 0) SLUICE_CUDA_CHECK(cudaMemsetAsync(to, 0, bytes, stream_));
+}
+
+void CudaBackend::synchronize() {
+  SLUICE_CUDA_CHECK(cudaStreamSynchronize(stream_));
+  finish_samples();
+}
+
+Result<Weight> CudaBackend::do_load_weight(std::string name, std::span<const TensorView> parts,
+                                           DType dtype) {
+  Weight weight{.name = std::move(name),
+                .dtype = dtype,
+                .rows = 0,
+                .cols = parts.front().cols,
+                .storage = {}};
+  for (const TensorView& part : parts) weight.rows += part.rows;
+  const size_t row_bytes = static_cast<size_t>(weight.cols) * size_of(dtype);
+  Result<Buffer> storage = allocate(static_cast<size_t>(weight.rows) * row_bytes, Memory::kDevice);
+  if (!storage.ok()) return storage.status();
+  weight.storage = std::move(storage).value();
+  auto* to = weight.storage.as<std::byte>();
+  std::vector<std::byte> converted;
+  for (const TensorView& part : parts) {
+    const size_t bytes = static_cast<size_t>(part.rows) * row_bytes;
+    converted.resize(bytes);
+    convert_rows(converted.data(), dtype, part);
+    SLUICE_CUDA_CHECK(
+        cudaMemcpyAsync(to, converted.data(), bytes, cudaMemcpyHostToDevice, stream_));
+    SLUICE_CUDA_CHECK(cudaStreamSynchronize(stream_));
+    to += bytes;
+  }
+  return weight;
+}
+
+Result<Weight> CudaBackend::do_random_weight(std::string name, int64_t rows, int64_t cols,
+                                             DType dtype, uint64_t seed, float scale) {
+  Result<Buffer> storage =
+      allocate(static_cast<size_t>(rows * cols) * size_of(dtype), Memory::kDevice);
+  if (!storage.ok()) return storage.status();
+  launch_random_weight(storage.value().data(), dtype, rows, cols, seed, scale, stream_);
+  return Weight{.name = std::move(name),
+                .dtype = dtype,
+                .rows = rows,
+                .cols = cols,
+                .storage = std::move(storage).value()};
+}
+
+void CudaBackend::ensure_scratch(Buffer& scratch, size_t bytes) {
+  if (scratch.bytes() >= bytes) return;
+  synchronize();
+  scratch = Buffer();
+  scratch = allocate(bytes, Memory::kDevice).value();
+}
+
+void CudaBackend::do_embed(TensorView out, const Weight& table, const TokenId* ids) {
+  launch_embed(out, table, ids, stream_);
+}
+
+void CudaBackend::do_rms_norm(TensorView out, TensorView x, TensorView weight, float eps) {
+  launch_rms_norm(out, x, nullptr, weight, eps, stream_);
+}
+
+void CudaBackend::do_add_rms_norm(TensorView out, TensorView residual, TensorView delta,
+                                  TensorView weight, float eps) {
+  launch_rms_norm(out, residual, &delta, weight, eps, stream_);
+}
+
+void CudaBackend::do_gemm(TensorView out, TensorView x, const Weight& weight) {
+  if (x.dtype != weight.dtype) {  // f32 activations of bf16 weights: rounded, as the CPU does
+    const size_t bytes = static_cast<size_t>(x.rows * x.cols) * size_of(weight.dtype);
+    ensure_scratch(gemm_input_, bytes);
+    const auto rounded = TensorView::dense(gemm_input_.data(), weight.dtype, x.rows, x.cols);
+    launch_convert(rounded, x, stream_);
+    x = rounded;
+  }
+  if (fits_skinny_gemm(out, x, weight)) return launch_skinny_gemm(out, x, weight, stream_);
+  if (!DenseGemm::fits(out, x)) return launch_plain_gemm(out, x, weight, stream_);
+  gemm_->run(out, x, weight, stream_);
+}
+
+void CudaBackend::do_silu_mul(TensorView out, TensorView gate_up) {
+  launch_silu_mul(out, gate_up, stream_);
+}
+
+void CudaBackend::do_rope_append_kv(TensorView qkv, int num_q_heads, const RopeTable& rope,
+                                    const RaggedBatchView& batch, const KvCacheView& kv) {
+  launch_rope_append_kv(qkv, num_q_heads, rope, batch, kv, stream_);
+}
+
+void CudaBackend::prepare_plan(const RaggedBatch& batch, int num_kv_heads, int group) {
+  if (planned_q_indptr_ == batch.q_indptr && planned_kv_lens_ == batch.kv_lens &&
+      planned_kv_heads_ == num_kv_heads && planned_group_ == group) {
+    return;
+  }
+  plan_.build(batch, num_kv_heads, group, properties_.multiProcessorCount * kBlocksAnSm,
+              kMaxPartials);
+  planned_q_indptr_ = batch.q_indptr;
+  planned_kv_lens_ = batch.kv_lens;
+  planned_kv_heads_ = num_kv_heads;
+  planned_group_ = group;
+  plan_staging_.begin();
+  decode_items_ = plan_staging_.add(plan_.decode);
+  prefill_items_ = plan_staging_.add(plan_.prefill);
+  merge_items_ = plan_staging_.add(plan_.merge);
+  plan_staging_.upload();
+}
+
+void CudaBackend::do_attend(TensorView out, TensorView q, int num_q_heads, float scale,
+                            const RaggedBatchView& batch, const KvCacheView& kv,
+                            const KvRunsView* runs) {
+  const int group = num_q_heads / kv.num_kv_heads;
+  const bool aligned = out.row_stride % 8 == 0 && q.row_stride % 8 == 0 &&
+                       reinterpret_cast<uintptr_t>(q.data) % 16 == 0 &&
+                       reinterpret_cast<uintptr_t>(out.data) % 16 == 0;
+  if (runs != nullptr || kv.dtype != DType::kBF16 || q.dtype != DType::kBF16 ||
+      group > kDecodeRows || !aligned) {
+    launch_attend_plain(out, q, num_q_heads, scale, batch, kv, runs, stream_);
+    return;
+  }
+  prepare_plan(*batch.host, kv.num_kv_heads, group);
+  constexpr float kLog2E = 1.44269504F;
+  auto* sums = partials_.as<float>();
+  const AttendParams params{
+      .q = q.data,
+      .q_stride = q.row_stride,
+      .out = out.data,
+      .out_stride = out.row_stride,
+      .group = group,
+      .scale_log2 = scale * kLog2E,
+      .batch = batch,
+      .kv = kv,
+      .partial_sums = sums,
+      .partial_max = sums + int64_t{kMaxPartials} * kDecodeRows * kMaxHeadDim,
+      .partial_total = sums + int64_t{kMaxPartials} * kDecodeRows * (kMaxHeadDim + 1)};
+  launch_prefill(params, prefill_items_, static_cast<int>(plan_.prefill.size()), stream_);
+  launch_decode(params, decode_items_, static_cast<int>(plan_.decode.size()), stream_);
+  launch_merge(params, merge_items_, static_cast<int>(plan_.merge.size()), plan_.max_merge_rows,
+               stream_);
+}
+
+void CudaBackend::do_gather_rows(TensorView out, TensorView x, const int32_t* rows) {
+  launch_gather_rows(out, x, rows, stream_);
+}
+
+void CudaBackend::do_sample(SampledTokens& out, TensorView logits, const SamplingBatch& b) {
+  ensure_scratch(sample_work_, sizeof(float) * static_cast<size_t>(logits.rows * logits.cols));
+  sample_staging_.begin();
+  Staging& s = sample_staging_;
+  const SamplingView view{.temperature = s.add(b.temperature),
+                          .top_p = s.add(b.top_p),
+                          .min_p = s.add(b.min_p),
+                          .repetition_penalty = s.add(b.repetition_penalty),
+                          .presence_penalty = s.add(b.presence_penalty),
+                          .frequency_penalty = s.add(b.frequency_penalty),
+                          .top_k = s.add(b.top_k),
+                          .seed = s.add(b.seed),
+                          .draw = s.add(b.draw),
+                          .target = s.add(b.target),
+                          .num_top = s.add(b.num_top),
+                          .history_indptr = s.add(b.history_indptr),
+                          .history_ids = s.add(b.history_ids),
+                          .history_counts = s.add(b.history_counts),
+                          .bias_indptr = s.add(b.bias_indptr),
+                          .bias_ids = s.add(b.bias_ids),
+                          .bias_values = s.add(b.bias_values),
+                          .allowed_indptr = s.add(b.allowed_indptr),
+                          .allowed_ids = s.add(b.allowed_ids),
+                          .banned_indptr = s.add(b.banned_indptr),
+                          .banned_ids = s.add(b.banned_ids)};
+  s.upload();
+  const auto rows = static_cast<int>(logits.rows);
+  sampled_staging_.begin();  // an earlier result has arrived: take it before its room is used again
+  finish_samples();
+  const size_t tops = static_cast<size_t>(rows) * kMaxTopLogprobs;
+  const SampledView device{.ids = sampled_staging_.reserve<TokenId>(rows),
+                           .logprobs = sampled_staging_.reserve<float>(rows),
+                           .ranks = sampled_staging_.reserve<int32_t>(rows),
+                           .top_ids = sampled_staging_.reserve<TokenId>(tops),
+                           .top_logprobs = sampled_staging_.reserve<float>(tops)};
+  launch_sample(device, static_cast<const float*>(logits.data), logits.row_stride,
+                sample_work_.as<float>(), rows, static_cast<int>(logits.cols), view, stream_);
+  sampled_staging_.download();
+  pending_samples_.push_back({&out,
+                              {.ids = sampled_staging_.host(device.ids),
+                               .logprobs = sampled_staging_.host(device.logprobs),
+                               .ranks = sampled_staging_.host(device.ranks),
+                               .top_ids = sampled_staging_.host(device.top_ids),
+                               .top_logprobs = sampled_staging_.host(device.top_logprobs)}});
+}
+
+void CudaBackend::finish_samples() {
+  for (const Pending& pending : pending_samples_) {
+    SampledTokens& out = *pending.out;
+    std::memcpy(out.ids.data(), pending.host.ids, out.ids.size() * sizeof(TokenId));
+    std::memcpy(out.logprobs.data(), pending.host.logprobs, out.logprobs.size() * sizeof(float));
+    std::memcpy(out.ranks.data(), pending.host.ranks, out.ranks.size() * sizeof(int32_t));
+    std::memcpy(out.top_ids.data(), pending.host.top_ids, out.top_ids.size() * sizeof(TokenId));
+    std::memcpy(out.top_logprobs.data(), pending.host.top_logprobs,
+                out.top_logprobs.size() * sizeof(float));
+  }
+  pending_samples_.clear();
+}
+
+}  // namespace
+}  // namespace cuda
+
+Result<std::unique_ptr<Backend>> make_cuda_backend() {
+  int count = 0;
+  const cudaError_t error = cudaGetDeviceCount(&count);
+  if (error != cudaSuccess || count == 0) {
+    return Status(StatusCode::kUnavailable, str("no CUDA device: ", cudaGetErrorString(error)),
+                  "device");
+  }
+  cudaDeviceProp properties{};
+  SLUICE_CUDA_CHECK(cudaGetDeviceProperties(&properties, 0));
+  if (properties.major != 9) {
+    return Status(
+        StatusCode::kUnimplemented,
+        str("CUDA device 0 is ", properties.name, ", compute capability ", properties.major, ".",
+            properties.minor, "; the kernels are built for 9.0 (Hopper); use --device cpu"),
+        "device");
+  }
+  return std::unique_ptr<Backend>(std::make_unique<cuda::CudaBackend>(0));
+}
+
+}  // namespace sluice

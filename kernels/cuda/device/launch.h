@@ -1,0 +1,31 @@
+// Launches a kernel so that its prologue may overlap the end of the kernel before it in the stream
+// (programmatic dependent launch). Every kernel launched so calls wait_for_previous_kernel() before
+// it reads what another kernel writes, and before it writes anything.
+#pragma once
+
+#include <cuda_runtime.h>
+
+#include <utility>
+
+#include "kernels/cuda/cuda_check.h"
+
+namespace sluice::cuda {
+
+template <typename... Parameters, typename... Arguments>
+void launch(void (*kernel)(Parameters...), dim3 grid, int threads, size_t shared_bytes,
+            cudaStream_t stream, Arguments&&... arguments) {
+  cudaLaunchAttribute overlap{};
+  overlap.id = cudaLaunchAttributeProgrammaticStreamSerialization;
+  overlap.val.programmaticStreamSerializationAllowed = 1;
+  cudaLaunchConfig_t config{};
+  config.gridDim = grid;
+  config.blockDim = dim3(static_cast<unsigned>(threads));
+  config.dynamicSmemBytes = shared_bytes;
+  config.stream = stream;
+  config.attrs = &overlap;
+  config.numAttrs = 1;
+  SLUICE_CUDA_CHECK(cudaLaunchKernelEx(
+      &config, kernel, static_cast<Parameters>(std::forward<Arguments>(arguments))...));
+}
+
+}  // namespace sluice::cuda

@@ -1,0 +1,102 @@
+// Embedding look-up, silu(gate) * up, row gather: pure memory traffic, a vector a thread.
+#include "kernels/cuda/cuda_check.h"
+#include "kernels/cuda/device/launch.h"
+#include "kernels/cuda/device/ptx.cuh"
+#include "kernels/cuda/device/vector.cuh"
+#include "kernels/cuda/dispatch.h"
+#include "kernels/cuda/launchers.h"
+
+namespace sluice::cuda {
+namespace {
+
+constexpr int kThreads = 128;
+
+// ---- kernels -----------------------------------------------------------------------------------
+
+// out[t, :] = table[rows[t], :] (row t itself where `rows` is null), converted from `From` to `To`.
+// Grid: (column tiles, rows).
+template <int V, typename To, typename From>
+__global__ void __launch_bounds__(kThreads)
+    select_rows_kernel(To* out, int64_t out_stride, const From* table, int64_t table_stride,
+                       const int32_t* rows, int cols) {
+  wait_for_previous_kernel();
+  allow_next_kernel();
+  const int col = (blockIdx.x * kThreads + threadIdx.x) * V;
+  if (col >= cols) return;
+  float values[V];
+  load<V>(values, table + (rows != nullptr ? rows[blockIdx.y] : blockIdx.y) * table_stride + col);
+  store<V>(out + blockIdx.y * out_stride + col, values);
+}
+
+template <int V, typename T>
+__global__ void __launch_bounds__(kThreads)
+    silu_mul_kernel(T* out, int64_t out_stride, const T* gate_up, int64_t stride, int cols) {
+  wait_for_previous_kernel();
+  allow_next_kernel();
+  const int col = (blockIdx.x * kThreads + threadIdx.x) * V;
+  if (col >= cols) return;
+  float gate[V], up[V];
+  load<V>(gate, gate_up + blockIdx.y * stride + col);
+  load<V>(up, gate_up + blockIdx.y * stride + cols + col);
+#pragma unroll
+  for (int i = 0; i < V; ++i) up[i] *= gate[i] / (1.0F + __expf(-gate[i]));
+  store<V>(out + blockIdx.y * out_stride + col, up);
+}
+
+// ---- launchers ---------------------------------------------------------------------------------
+
+// gridDim.y is at most 65,535: as many rows as one launch takes. The step's token bound is far
+// below.
+dim3 grid_of(int64_t rows, int64_t cols, int vector) {
+  SLUICE_CHECK_LE(rows, 65535);
+  return {static_cast<unsigned>(ceil_div(cols, int64_t{kThreads} * vector)),
+          static_cast<unsigned>(rows)};
+}
+
+template <typename To, typename From>
+void select_rows(TensorView out, TensorView table, const int32_t* rows, cudaStream_t stream) {
+  dispatch_vector({out, table}, out.cols, [&](auto width) {
+    launch(select_rows_kernel<width, To, From>, grid_of(out.rows, out.cols, width), kThreads, 0,
+           stream, static_cast<To*>(out.data), out.row_stride, static_cast<const From*>(table.data),
+           table.row_stride, rows, static_cast<int>(out.cols));
+  });
+}
+
+}  // namespace
+
+void launch_embed(TensorView out, const Weight& table, const TokenId* ids, cudaStream_t stream) {
+  const auto rows = TensorView::dense(table.storage.data(), table.dtype, table.rows, table.cols);
+  dispatch_dtype(out.dtype, [&](auto to) {
+    dispatch_dtype(table.dtype, [&](auto from) {
+      select_rows<decltype(to), decltype(from)>(out, rows, ids, stream);
+    });
+  });
+}
+
+void launch_convert(TensorView out, TensorView x, cudaStream_t stream) {
+  dispatch_dtype(out.dtype, [&](auto to) {
+    dispatch_dtype(x.dtype, [&](auto from) {
+      select_rows<decltype(to), decltype(from)>(out, x, nullptr, stream);
+    });
+  });
+}
+
+void launch_gather_rows(TensorView out, TensorView x, const int32_t* rows, cudaStream_t stream) {
+  dispatch_dtype(out.dtype, [&](auto element) {
+    using T = decltype(element);
+    select_rows<T, T>(out, x, rows, stream);
+  });
+}
+
+void launch_silu_mul(TensorView out, TensorView gate_up, cudaStream_t stream) {
+  dispatch_vector({out, gate_up}, out.cols, [&](auto width) {
+    dispatch_dtype(out.dtype, [&](auto element) {
+      using T = decltype(element);
+      launch(silu_mul_kernel<width, T>, grid_of(out.rows, out.cols, width), kThreads, 0, stream,
+             static_cast<T*>(out.data), out.row_stride, static_cast<const T*>(gate_up.data),
+             gate_up.row_stride, static_cast<int>(out.cols));
+    });
+  });
+}
+
+}  // namespace sluice::cuda

@@ -1,0 +1,125 @@
+// out[T, N] = x[T, K] W[N, K]^T for T <= 8: W streams once from memory, straight into tensor-core
+// registers.
+//
+// A block of threads owns 16 rows of W (the M of m16n8k16); its eight warps take 32-column chunks
+// of K in turn:
+//
+//   row g of W   | warp 0: lane c loads 8 columns (16 bytes) | warp 1 | ... | warp 7 | warp 0 ...
+//
+// A dot product does not care in which order K is walked, so a lane's eight columns serve as the
+// operand columns (2c, 2c + 1, 2c + 8, 2c + 9) of two products, for W and x alike: no shuffle, no
+// shared memory until the warps' sums are added at the end. W does not depend on the kernel before:
+// its first chunks are loaded before waiting.
+#include <cuda_bf16.h>
+
+#include "kernels/cuda/cuda_check.h"
+#include "kernels/cuda/device/launch.h"
+#include "kernels/cuda/device/ptx.cuh"
+#include "kernels/cuda/device/vector.cuh"
+#include "kernels/cuda/gemm/skinny.h"
+
+namespace sluice::cuda {
+namespace {
+
+constexpr int kWarps = 8;
+constexpr int kThreads = kWarps * 32;
+constexpr int kRows = 16;   // of W, a block
+constexpr int kChunk = 32;  // columns of K a warp takes at a time
+constexpr int kUnroll = 4;  // chunks in flight a warp: 128 bytes a lane
+
+struct Chunks {
+  uint4 rows[kUnroll][2];  // rows g and g + 8
+};
+
+// Streams past L1 and leaves L2 soon: nobody reads W again in this step.
+__device__ uint4 load_once(const __nv_bfloat16* from) {
+  uint4 value;
+  asm volatile("ld.global.nc.L1::no_allocate.L2::256B.v4.u32 {%0, %1, %2, %3}, [%4];"
+               : "=r"(value.x), "=r"(value.y), "=r"(value.z), "=r"(value.w)
+               : "l"(from));
+  return value;
+}
+
+// Chunks first, first + kWarps, ... of both rows; past the end zeros.
+__device__ void load_weight(Chunks& to, const __nv_bfloat16* low, const __nv_bfloat16* high,
+                            int first, int chunks) {
+#pragma unroll
+  for (int u = 0; u < kUnroll; ++u) {
+    const int chunk = first + u * kWarps;
+    const bool inside = chunk < chunks;
+    to.rows[u][0] = inside ? load_once(low + chunk * kChunk) : make_uint4(0, 0, 0, 0);
+    to.rows[u][1] = inside ? load_once(high + chunk * kChunk) : make_uint4(0, 0, 0, 0);
+  }
+}
+
+// ---- kernel ------------------------------------------------------------------------------------
+
+template <typename Out>
+__global__ void __launch_bounds__(kThreads)
+    skinny_gemm_kernel(Out* out, int64_t out_stride, const __nv_bfloat16* x, int64_t x_stride,
+                       const __nv_bfloat16* weight, int tokens, int rows, int cols) {
+  __shared__ float sums[kWarps][kSkinnyRows][kRows + 1];
+  const int lane = threadIdx.x % 32, warp = threadIdx.x / 32, g = lane / 4, c = lane % 4;
+  const int first_row = blockIdx.x * kRows, chunks = cols / kChunk;
+  // Rows past the end read the last row; their sums are not stored.
+  const __nv_bfloat16* low =
+      weight + static_cast<int64_t>(min(first_row + g, rows - 1)) * cols + c * 8;
+  const __nv_bfloat16* high =
+      weight + static_cast<int64_t>(min(first_row + g + 8, rows - 1)) * cols + c * 8;
+  Chunks now, next;
+  load_weight(now, low, high, warp, chunks);
+  wait_for_previous_kernel();
+  allow_next_kernel();
+  float acc[4] = {};
+  for (int first = warp; first < chunks; first += kUnroll * kWarps) {
+    load_weight(next, low, high, first + kUnroll * kWarps, chunks);
+#pragma unroll
+    for (int u = 0; u < kUnroll; ++u) {
+      const int chunk = first + u * kWarps;
+      const uint4 a = now.rows[u][0], b = now.rows[u][1];
+      uint4 v = make_uint4(0, 0, 0, 0);
+      if (g < tokens && chunk < chunks) {
+        v = *reinterpret_cast<const uint4*>(x + g * x_stride + chunk * kChunk + c * 8);
+      }
+      mma_16816(acc, {a.x, b.x, a.y, b.y}, v.x, v.y);
+      mma_16816(acc, {a.z, b.z, a.w, b.w}, v.z, v.w);
+    }
+    now = next;
+  }
+#pragma unroll
+  for (int i = 0; i < 4; ++i) sums[warp][2 * c + i % 2][g + i / 2 * 8] = acc[i];
+  __syncthreads();
+  const int row = threadIdx.x % kRows, token = threadIdx.x / kRows;
+  if (first_row + row >= rows || token >= tokens) return;
+  float sum = 0;
+#pragma unroll
+  for (int w = 0; w < kWarps; ++w) sum += sums[w][token][row];
+  out[token * out_stride + first_row + row] = from_f32<Out>(sum);
+}
+
+template <typename Out>
+void launch_out(TensorView out, TensorView x, const Weight& weight, cudaStream_t stream) {
+  const auto blocks = static_cast<unsigned>(ceil_div(weight.rows, kRows));
+  launch(skinny_gemm_kernel<Out>, dim3(blocks), kThreads, 0, stream, static_cast<Out*>(out.data),
+         out.row_stride, static_cast<const __nv_bfloat16*>(x.data), x.row_stride,
+         static_cast<const __nv_bfloat16*>(weight.storage.data()), static_cast<int>(x.rows),
+         static_cast<int>(weight.rows), static_cast<int>(weight.cols));
+}
+
+}  // namespace
+
+// ---- launcher ----------------------------------------------------------------------------------
+
+bool fits_skinny_gemm(TensorView out, TensorView x, const Weight& weight) {
+  return x.dtype == DType::kBF16 && weight.dtype == DType::kBF16 && out.rows <= kSkinnyRows &&
+         x.cols % kChunk == 0 && x.row_stride % 8 == 0 &&
+         reinterpret_cast<uintptr_t>(x.data) % 16 == 0;
+}
+
+void launch_skinny_gemm(TensorView out, TensorView x, const Weight& weight, cudaStream_t stream) {
+  SLUICE_CHECK(fits_skinny_gemm(out, x, weight));
+  if (out.dtype == DType::kF32) return launch_out<float>(out, x, weight, stream);
+  launch_out<__nv_bfloat16>(out, x, weight, stream);
+}
+
+}  // namespace sluice::cuda

@@ -1,0 +1,20 @@
+// Products with few rows, bound by the bytes of the weight.
+#pragma once
+
+#include <cuda_runtime_api.h>
+
+#include "kernels/tensor.h"
+
+namespace sluice::cuda {
+
+// Rows of x up to which the kernel serves, the N of one tensor-core product; above, cuBLASLt wins.
+inline constexpr int kSkinnyRows = 8;
+
+// True where launch_skinny_gemm serves these operands: bf16, 1 ... kSkinnyRows rows, x.cols % 32 ==
+// 0, aligned.
+bool fits_skinny_gemm(TensorView out, TensorView x, const Weight& weight);
+
+// out = x * weight^T, out bf16 or f32. An element's sum has one order, whatever the number of rows.
+void launch_skinny_gemm(TensorView out, TensorView x, const Weight& weight, cudaStream_t stream);
+
+}  // namespace sluice::cuda

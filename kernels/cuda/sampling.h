@@ -1,0 +1,42 @@
+// Sampling on the device: SamplingBatch's arrays as device pointers, and the kernel that reads
+// them.
+#pragma once
+
+#include <cuda_runtime_api.h>
+
+#include <cstdint>
+
+#include "base/types.h"
+
+namespace sluice::cuda {
+
+// Shapes and meaning as in kernels/sampling_batch.h.
+struct SamplingView {
+  const float *temperature, *top_p, *min_p;
+  const float *repetition_penalty, *presence_penalty, *frequency_penalty;
+  const int32_t* top_k;
+  const uint64_t* seed;
+  const int64_t* draw;
+  const TokenId* target;
+  const int32_t* num_top;
+  const int32_t *history_indptr, *history_ids, *history_counts;
+  const int32_t *bias_indptr, *bias_ids;
+  const float* bias_values;
+  const int32_t *allowed_indptr, *allowed_ids;
+  const int32_t *banned_indptr, *banned_ids;
+};
+
+// Outputs, shapes as in SampledTokens.
+struct SampledView {
+  TokenId* ids;
+  float* logprobs;
+  int32_t* ranks;
+  TokenId* top_ids;
+  float* top_logprobs;
+};
+
+// One block a row. `work` is a second [rows, vocab] f32 matrix; the logits stay as they are.
+void launch_sample(const SampledView& out, const float* logits, int64_t stride, float* work,
+                   int rows, int vocab, const SamplingView& batch, cudaStream_t stream);
+
+}  // namespace sluice::cuda

@@ -1,0 +1,103 @@
+// The CUDA backend's attention plan, on the host: every key of every row tile is read exactly once.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <map>
+#include <random>
+#include <tuple>
+
+#include "kernels/cuda/attention/attention.h"
+
+namespace sluice::cuda {
+namespace {
+
+struct Length {
+  int q, kv;
+};
+
+RaggedBatch batch_of(const std::vector<Length>& lengths) {
+  RaggedBatch batch;
+  batch.q_indptr = {0};
+  for (const Length& length : lengths) {
+    batch.q_indptr.push_back(batch.q_indptr.back() + length.q);
+    batch.kv_lens.push_back(length.kv);
+  }
+  return batch;
+}
+
+using Tile = std::tuple<int, int, int>;  // sequence, KV head, first row
+
+// The blocks that items give to each tile, in order, after checking that they neither overlap nor
+// leave gaps.
+void check_cover(const AttentionPlan& plan, const RaggedBatch& batch, int num_kv_heads, int group) {
+  std::map<Tile, std::vector<AttendItem>> tiles;
+  for (const auto* items : {&plan.decode, &plan.prefill}) {
+    for (const AttendItem& item : *items)
+      tiles[{item.seq, item.kv_head, item.row_begin}].push_back(item);
+  }
+  int64_t rows_covered = 0;
+  for (auto& [tile, items] : tiles) {
+    std::sort(items.begin(), items.end(), [](const AttendItem& a, const AttendItem& b) {
+      return a.block_begin < b.block_begin;
+    });
+    const AttendItem& first = items.front();
+    const int s = first.seq, q_len = batch.q_indptr[s + 1] - batch.q_indptr[s];
+    int next = 0;
+    for (const AttendItem& item : items) {
+      EXPECT_EQ(item.block_begin, next);
+      EXPECT_GT(item.block_end, item.block_begin);
+      EXPECT_EQ(item.partial >= 0, items.size() > 1);
+      next = item.block_end;
+    }
+    const int last_token = (first.row_begin + first.rows - 1) / group;
+    EXPECT_EQ(next, ceil_div(batch.kv_lens[s] - q_len + last_token + 1, kBlockTokens));
+    rows_covered += first.rows;
+  }
+  EXPECT_EQ(rows_covered, int64_t{batch.q_indptr.back()} * group * num_kv_heads);
+}
+
+TEST(AttentionPlan, CoversEveryKeyOnceOverRandomBatches) {
+  std::mt19937 rng(20261124);
+  for (int round = 0; round < 200; ++round) {
+    std::vector<Length> lengths(1 + rng() % 40);
+    for (Length& length : lengths) {
+      length.q = rng() % 3 == 0 ? 1 + static_cast<int>(rng() % 700) : 1;
+      length.kv = length.q + static_cast<int>(rng() % 20000);
+    }
+    const int group = 1 << rng() % 4;
+    const RaggedBatch batch = batch_of(lengths);
+    AttentionPlan plan;
+    plan.build(batch, /*num_kv_heads=*/3, group, /*num_workers=*/264, /*max_partials=*/4096);
+    check_cover(plan, batch, 3, group);
+    EXPECT_LE(plan.num_partials, 4096);
+  }
+}
+
+TEST(AttentionPlan, SplitsALoneLongSequenceOverTheWorkers) {
+  AttentionPlan plan;
+  plan.build(batch_of({{1, 131072}}), /*num_kv_heads=*/8, /*group=*/4, /*num_workers=*/264, 4096);
+  EXPECT_GE(plan.decode.size(), 240U);
+  EXPECT_LE(plan.decode.size(), 264U);
+  EXPECT_EQ(plan.merge.size(), 8U);
+  EXPECT_EQ(plan.max_merge_rows, 4);
+}
+
+TEST(AttentionPlan, NeverExceedsTheRoomForPartials) {
+  AttentionPlan plan;
+  plan.build(batch_of({{300, 50000}, {1, 50000}}), /*num_kv_heads=*/8, /*group=*/4,
+             /*num_workers=*/264,
+             /*max_partials=*/20);
+  EXPECT_LE(plan.num_partials, 20);
+}
+
+TEST(AttentionPlan, StartsWithTheLongestItems) {
+  AttentionPlan plan;
+  plan.build(batch_of({{1, 100}, {1, 9000}, {1, 4000}}), 1, 1, /*num_workers=*/1, 4096);
+  EXPECT_TRUE(
+      std::is_sorted(plan.decode.begin(), plan.decode.end(), [](const auto& a, const auto& b) {
+        return a.block_end - a.block_begin > b.block_end - b.block_begin;
+      }));
+}
+
+}  // namespace
+}  // namespace sluice::cuda
