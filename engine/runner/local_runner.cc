@@ -1,4 +1,4 @@
-// A step on a host backend: everything happens in launch().
+// A step on one backend: everything happens in launch().
 #include "engine/runner/local_runner.h"
 
 #include <algorithm>
@@ -24,20 +24,20 @@ TokenLogprob logprob_of_row(const SampledTokens& sampled, int row, int num_top) 
 }  // namespace
 
 LocalRunner::LocalRunner(Backend& backend, const DecoderModel& model, const KvStorage& storage,
-                         const RunnerLimits& limits, Workspace workspace, Buffer logits)
+                         const RunnerLimits& limits, Workspace workspace, Buffer logits,
+                         BatchUpload upload)
     : backend_(backend),
       model_(model),
       storage_(storage),
       limits_(limits),
       workspace_(std::move(workspace)),
-      logits_(std::move(logits)) {}
+      logits_(std::move(logits)),
+      upload_(std::move(upload)) {}
 
 Result<std::unique_ptr<LocalRunner>> LocalRunner::create(Backend& backend,
                                                          const DecoderModel& model,
                                                          const KvStorage& storage,
                                                          const RunnerLimits& limits) {
-  // Device backends need an upload of each batch and two steps in flight: another runner.
-  SLUICE_CHECK(backend.info().is_host);
   SLUICE_CHECK_EQ(storage.layout().block_bytes(),
                   model.kv_layout(storage.layout().dtype).block_bytes());
   Result<Workspace> workspace = model.make_workspace(limits.max_num_batched_tokens);
@@ -46,8 +46,14 @@ Result<std::unique_ptr<LocalRunner>> LocalRunner::create(Backend& backend,
       sizeof(float) * kLogitSliceRows * static_cast<size_t>(model.config().vocab_size);
   Result<Buffer> logits = backend.allocate(logit_bytes, Memory::kDevice);
   if (!logits.ok()) return logits.status();
-  return std::unique_ptr<LocalRunner>(new LocalRunner(
-      backend, model, storage, limits, std::move(workspace).value(), std::move(logits).value()));
+  const int64_t blocks_a_seq = ceil_div(model.max_model_len(), kBlockTokens);
+  Result<BatchUpload> upload =
+      BatchUpload::create(backend, limits.max_num_batched_tokens, limits.max_num_seqs,
+                          limits.max_num_seqs * blocks_a_seq);
+  if (!upload.ok()) return upload.status();
+  return std::unique_ptr<LocalRunner>(
+      new LocalRunner(backend, model, storage, limits, std::move(workspace).value(),
+                      std::move(logits).value(), std::move(upload).value()));
 }
 
 Ticket LocalRunner::launch(const StepPlan& plan) {
@@ -57,7 +63,8 @@ Ticket LocalRunner::launch(const StepPlan& plan) {
   // O(size) against a forward pass of millions of operations a token: cheap enough to keep on.
   batch_.validate(storage_.num_blocks(), model_.config().vocab_size);
   for (const int32_t kv_len : batch_.kv_lens) SLUICE_CHECK_LE(kv_len, model_.max_model_len());
-  const RaggedBatchView view = RaggedBatchView::of(batch_);
+  SLUICE_CHECK_LE(batch_.num_seqs(), limits_.max_num_seqs);
+  const RaggedBatchView view = upload_.place(batch_);
   attention_.plan(view);
   const TensorView states = model_.forward(view, storage_, attention_, workspace_);
   list_logit_rows(plan);

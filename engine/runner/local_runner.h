@@ -8,6 +8,7 @@
 #include "base/status.h"
 #include "engine/attention/attention.h"
 #include "engine/model/decoder_model.h"
+#include "engine/runner/batch_upload.h"
 #include "engine/runner/model_runner.h"
 #include "engine/runner/sampling_builder.h"
 #include "kernels/backend.h"
@@ -18,10 +19,10 @@ namespace sluice {
 // Largest step that a runner must take; its activations are allocated for it at creation.
 struct RunnerLimits {
   int max_num_batched_tokens = 2048;
+  int max_num_seqs = 256;
 };
 
-// For backends whose device memory is host memory: launch() computes, so one step may be in flight.
-// Engine thread only.
+// launch() computes, or waits for the device, so one step may be in flight. Engine thread only.
 class LocalRunner final : public ModelRunner {
  public:
   // Backend, model and storage must outlive the runner; `storage` has a layout of the model.
@@ -43,7 +44,7 @@ class LocalRunner final : public ModelRunner {
   static constexpr int64_t kSamples = -1;
 
   LocalRunner(Backend& backend, const DecoderModel& model, const KvStorage& storage,
-              const RunnerLimits& limits, Workspace workspace, Buffer logits);
+              const RunnerLimits& limits, Workspace workspace, Buffer logits, BatchUpload upload);
   void list_logit_rows(const StepPlan& plan);
   // Rows [first, first + count) of the step's `states`: logits, tokens, and their place in result_.
   void sample_slice(const StepPlan& plan, TensorView states, int first, int count);
@@ -55,6 +56,7 @@ class LocalRunner final : public ModelRunner {
   DenseAttention attention_;
   Workspace workspace_;
   Buffer logits_;  // [kLogitSliceRows, vocab] f32
+  BatchUpload upload_;
 
   SamplingBuilder sampling_;
   RaggedBatch batch_;  // these are reused from step to step
