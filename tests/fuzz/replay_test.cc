@@ -6,22 +6,26 @@
 #include <iterator>
 
 #include "model_files.h"
+#include "text_inputs.h"
 
 namespace sluice {
 namespace {
 
-TEST(FuzzCorpus, ModelFilesReplayWithoutACrash) {
+void replay(const std::string& corpus, void (*read)(std::span<const std::byte>)) {
   int count = 0;
   for (const auto& file : std::filesystem::directory_iterator(std::string(SLUICE_SOURCE_DIR) +
-                                                              "/tests/fuzz/corpus/model_files")) {
+                                                              "/tests/fuzz/corpus/" + corpus)) {
     SCOPED_TRACE(file.path());
     std::ifstream in(file.path(), std::ios::binary);
     const std::string content((std::istreambuf_iterator<char>(in)), {});
-    read_model_file(std::as_bytes(std::span(content)));
+    read(std::as_bytes(std::span(content)));
     ++count;
   }
   EXPECT_GT(count, 10);
 }
+
+TEST(FuzzCorpus, ModelFilesReplayWithoutACrash) { replay("model_files", read_model_file); }
+TEST(FuzzCorpus, TextReplaysWithoutACrash) { replay("text", read_text_input); }
 
 }  // namespace
 }  // namespace sluice

@@ -1,0 +1,123 @@
+// One entry for everything under server/text.
+#include "text_inputs.h"
+
+#include <algorithm>
+#include <cstdlib>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "server/text/chat_template.h"
+#include "server/text/detokenizer.h"
+#include "server/text/stop_matcher.h"
+#include "server/text/tokenizer_config.h"
+#include "server/text/utf8.h"
+#include "tests/server/text/fake_tokenizer.h"
+
+namespace sluice {
+namespace {
+
+void require(bool condition) {
+  if (!condition) std::abort();
+}
+
+std::vector<std::string> split(std::string_view text, char separator) {
+  std::vector<std::string> parts;
+  while (!text.empty()) {
+    const size_t end = std::min(text.find(separator), text.size());
+    if (end > 0) parts.emplace_back(text.substr(0, end));
+    text.remove_prefix(std::min(end + 1, text.size()));
+  }
+  return parts;
+}
+
+// The text up to the first stop string, by its definition.
+std::string cut_at_stop(const std::string& text, const std::vector<std::string>& stops) {
+  for (size_t end = 1; end <= text.size(); ++end) {
+    size_t longest = 0;
+    for (const std::string& stop : stops) {
+      const bool ends_here = std::string_view(text).substr(0, end).ends_with(stop);
+      if (ends_here) longest = std::max(longest, stop.size());
+    }
+    if (longest > 0) return text.substr(0, end - longest);
+  }
+  return text;
+}
+
+void stream_text(std::string_view input) {
+  const size_t border = std::min(input.find('\0'), input.size());
+  std::vector<std::string> stops;
+  for (const std::string& stop : split(input.substr(0, border), '\1')) {
+    stops.push_back(to_valid_utf8(stop));
+  }
+  const std::vector<std::string> pieces = split(input.substr(border), '\1');
+  const FakeTokenizer tokenizer(pieces, 0);
+  Detokenizer detokenizer(tokenizer, true, false);
+  StopMatcher matcher(stops, false);
+
+  std::string bytes, sent;
+  bool stopped = false;
+  for (size_t i = 0; i < pieces.size() && !stopped; ++i) {
+    std::string added;
+    detokenizer.push(static_cast<TokenId>(i), added);
+    require(!find_invalid_utf8(added));
+    stopped = matcher.push(added, true, sent);
+  }
+  for (const std::string& piece : pieces) bytes += piece;
+  if (!stopped) {
+    std::string added;
+    detokenizer.finish(added);
+    stopped = matcher.push(added, true, sent);
+    if (!stopped) matcher.finish(sent);
+  }
+  require(sent == cut_at_stop(to_valid_utf8(bytes), stops));
+}
+
+void render_template(std::string_view input) {
+  const size_t border = std::min(input.find('\0'), input.size());
+  const std::string_view source = input.substr(0, border);
+  const std::string content = to_valid_utf8(input.substr(std::min(border + 1, input.size())));
+  const Result<ChatTemplate> compiled = ChatTemplate::compile(source);
+  if (!compiled.ok()) return;
+  const FakeTokenizer tokenizer = FakeTokenizer::bytes({"<s>", "<|im_end|>"});
+  const auto pieces = compiled->render({{"user", content, "<s>"}}, {}, tokenizer);
+  if (!pieces.ok()) return;
+  // A template that cannot write '<' writes no control token, whatever the user says.
+  if (source.find_first_of("<\\") != std::string_view::npos) return;
+  for (const PromptPiece& piece : pieces.value()) require(!piece.control);
+}
+
+void load_tokenizer(std::string_view bytes) {
+  const auto tokenizer = parse_sentencepiece(bytes, "f", {});
+  if (!tokenizer.ok()) return;
+  const Tokenizer& loaded = *tokenizer.value();
+  for (const TokenId id : loaded.encode("a <|im_end|>\n\xE4\xB8\xAD \xF0\x9F\x99\x82 b")) {
+    require(id >= 0 && id < loaded.vocab_size());
+  }
+  for (TokenId id = 0; id < std::min(loaded.vocab_size(), 1000); ++id) {
+    require(!find_invalid_utf8(decode(loaded, {id, id}, false)));
+  }
+}
+
+}  // namespace
+
+void read_text_input(std::span<const std::byte> input) {
+  if (input.empty()) return;
+  const std::string_view rest(reinterpret_cast<const char*>(input.data()) + 1, input.size() - 1);
+  switch (std::to_integer<char>(input[0])) {
+    case 'd':
+      return stream_text(rest);
+    case 'j':
+      return render_template(rest);
+    case 'm':
+      return load_tokenizer(rest);
+    case 'c': {
+      const auto config = parse_tokenizer_config(rest, "f");
+      return require(config.ok() || config.status().message().starts_with("f"));
+    }
+    default:
+      return;
+  }
+}
+
+}  // namespace sluice

@@ -1,0 +1,17 @@
+// The body of the fuzz target for text: what models and strangers make the server read or write.
+#pragma once
+
+#include <cstddef>
+#include <span>
+
+namespace sluice {
+
+// The first byte chooses; anything else is ignored. Aborts when a property does not hold.
+//   'd'  detokenizer and stop strings: stops separated by \1, then \0, then the text of the tokens,
+//        separated by \1; any bytes
+//   'j'  a chat template, then \0, then a message's content
+//   'm'  a tokenizer.model, which then encodes and decodes
+//   'c'  a tokenizer_config.json
+void read_text_input(std::span<const std::byte> input);
+
+}  // namespace sluice
