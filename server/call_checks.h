@@ -9,26 +9,19 @@
 
 namespace sluice {
 
-// Bounds of one call. max_model_len bounds the tokens.
+// Bounds of one call. The tokens are bounded by the model's length, the sampling parameters by
+// SamplingParams::validate.
 struct ServiceLimits {
   size_t max_prompt_bytes = size_t{4} << 20;  // text of the prompt, or of all messages together
-  int max_messages = 4096;
-  int max_n = 128;                      // OpenAI's
+  size_t max_messages = 4096;
   int64_t max_output_tokens = 1 << 20;  // n * max_tokens: each may wait in memory for its reader
-  int max_stop = 16;                    // stop strings (OpenAI allows 4)
+  size_t max_stop = 16;                 // stop strings (OpenAI allows 4)
   size_t max_stop_bytes = 256;          // of each
-  int max_top_logprobs = 20;            // OpenAI's; of output tokens and of prompt tokens
-  int max_logit_bias = 1024;            // entries
-  int max_stop_token_ids = 256;
-  int max_listed_ids = 1 << 20;  // of allowed_token_ids and banned_token_ids each
-  size_t max_cache_salt_bytes = 256;
-  size_t max_request_id_bytes = 256;
+  size_t max_id_bytes = 256;            // of request_id, and of cache_salt
 };
 
-// The prompt: kind, sizes, UTF-8, ids below vocab_size. kInvalidArgument names field, value, limit.
-Status check_prompt(const GenerateCall& call, const ServiceLimits& limits, int vocab_size);
-
-// Everything else, SamplingParams::validate included.
-Status check_call(const GenerateCall& call, const ServiceLimits& limits, int vocab_size);
+// Sizes and UTF-8 of what the call says, before its prompt is tokenised. kInvalidArgument names the
+// field, the value and the limit.
+Status check_call(const GenerateCall& call, const ServiceLimits& limits);
 
 }  // namespace sluice

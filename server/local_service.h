@@ -24,7 +24,8 @@ namespace sluice {
 struct LocalServiceOptions {
   std::vector<std::string> names;  // served model names; at least one
   ServiceLimits limits;
-  // Work waits and no step has ended for this long: readiness() says kStalled.
+  // Work waits and no step has ended for this long: readiness() says kStalled, as it does when the
+  // engine has given up.
   std::chrono::milliseconds stall_after{30'000};
 };
 
@@ -59,6 +60,7 @@ class LocalService final : public Service {
  private:
   // The served model, or why there is none.
   Result<const ServedModel*> served() const;
+  // The prompt of a call that check_call() has passed.
   Result<std::vector<TokenId>> prompt_ids(const ServedModel& model, const GenerateCall& call) const;
 
   const LocalServiceOptions options_;
@@ -66,6 +68,7 @@ class LocalService final : public Service {
   std::unique_ptr<const ServedModel> model_;  // set once, before opened_
   std::atomic<const ServedModel*> opened_ = nullptr;
   std::atomic<bool> draining_ = false;
+  std::atomic<uint64_t> num_requests_ = 0;
 };
 
 }  // namespace sluice

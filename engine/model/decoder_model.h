@@ -33,9 +33,9 @@ struct DecoderWeights {
   Weight embedding;               // [vocab, hidden]
   std::optional<Weight> lm_head;  // [vocab, hidden]; absent: tied to the embedding
   std::vector<LayerWeights> layers;
-  TensorView final_norm;      // [1, hidden] f32
-  Buffer norms;               // backs every norm view
-  Buffer rope_cos, rope_sin;  // [positions, head_dim / 2] f32
+  TensorView final_norm;  // [1, hidden] f32
+  Buffer norms;           // backs every norm view
+  Buffer rope_table;      // backs rope: all cosines, then all sines
   RopeTable rope;
 };
 

@@ -184,25 +184,24 @@ Result<Buffer> upload_floats(Backend& backend, int64_t count, const Fill& fill) 
 Status load_rope(const ModelConfig& config, int64_t positions, Backend& backend,
                  DecoderWeights& weights) {
   const int pairs = config.head_dim / 2;
+  const int64_t size = positions * pairs;
   std::vector<double> frequency(static_cast<size_t>(pairs));
   for (int i = 0; i < pairs; ++i)
     frequency[i] = std::pow(config.rope_theta, -2.0 * i / config.head_dim);
-  const auto table = [&](double (*wave)(double)) {
-    return upload_floats(backend, positions * pairs, [&](float* out) {
-      for (int64_t p = 0; p < positions; ++p)
-        for (int i = 0; i < pairs; ++i)
-          *out++ = static_cast<float>(wave(static_cast<double>(p) * frequency[i]));
-      return Status();
-    });
-  };
-  Result<Buffer> cosines = table([](double x) { return std::cos(x); });
-  if (!cosines.ok()) return cosines.status();
-  Result<Buffer> sines = table([](double x) { return std::sin(x); });
-  if (!sines.ok()) return sines.status();
-  weights.rope_cos = std::move(cosines).value();
-  weights.rope_sin = std::move(sines).value();
-  weights.rope = {.cos = weights.rope_cos.as<float>(),
-                  .sin = weights.rope_sin.as<float>(),
+  Result<Buffer> table = upload_floats(backend, 2 * size, [&](float* cosines) {
+    for (int64_t p = 0; p < positions; ++p, cosines += pairs) {
+      for (int i = 0; i < pairs; ++i) {
+        const double angle = static_cast<double>(p) * frequency[i];
+        cosines[i] = static_cast<float>(std::cos(angle));
+        cosines[i + size] = static_cast<float>(std::sin(angle));
+      }
+    }
+    return Status();
+  });
+  if (!table.ok()) return table.status();
+  weights.rope_table = std::move(table).value();
+  weights.rope = {.cos = weights.rope_table.as<float>(),
+                  .sin = weights.rope_table.as<float>() + size,
                   .num_positions = positions,
                   .head_dim = config.head_dim};
   return {};

@@ -1,0 +1,222 @@
+// LocalService: every refusal in words, then a Request for the engine.
+#include "server/local_service.h"
+
+#include <algorithm>
+#include <string_view>
+#include <utility>
+
+#include "base/check.h"
+#include "base/text.h"
+#include "server/local_generation.h"
+
+namespace sluice {
+namespace {
+
+// FNV-1a: salts only have to differ where their texts do. 0 is "no salt".
+uint64_t salt_of(std::string_view text) {
+  if (text.empty()) return 0;
+  uint64_t hash = 0xcbf29ce484222325U;
+  for (const char c : text) hash = (hash ^ static_cast<uint8_t>(c)) * 0x100000001b3U;
+  return hash == 0 ? 1 : hash;
+}
+
+int64_t unix_seconds() {
+  return std::chrono::duration_cast<std::chrono::seconds>(
+             std::chrono::system_clock::now().time_since_epoch())
+      .count();
+}
+
+const char* prompt_field(const GenerateCall& call) {
+  return std::holds_alternative<std::vector<ChatMessage>>(call.prompt) ? "messages" : "prompt";
+}
+
+Status check_ids(const std::vector<TokenId>& ids, int vocab_size, const char* field) {
+  for (size_t i = 0; i < ids.size(); ++i) {
+    if (ids[i] >= 0 && ids[i] < vocab_size) continue;
+    return invalid_argument(str(field, "[", i, "] is the token id ", ids[i],
+                                "; the model's ids are 0 to ", vocab_size - 1),
+                            field);
+  }
+  return {};
+}
+
+// Settles max_tokens, or says why prompt and answer are too long for the model.
+Status settle_max_tokens(const GenerateCall& call, int64_t prompt_tokens, int64_t max_model_len,
+                         int64_t max_output_tokens, SamplingParams& sampling) {
+  const std::string field = prompt_field(call);
+  const std::string limit =
+      str("This model's maximum context length is ", max_model_len, " tokens. However, ");
+  if (prompt_tokens >= max_model_len) {
+    return {StatusCode::kTooLong,
+            str(limit, "the ", field, " resulted in ", prompt_tokens,
+                " tokens, which leaves no room for an answer. Please shorten the ", field, "."),
+            field};
+  }
+  const int64_t room = max_model_len - prompt_tokens;
+  const int64_t share = max_output_tokens / std::max(sampling.n, 1);  // n is checked by the engine
+  if (!call.max_tokens_given) {
+    sampling.max_tokens = std::clamp<int64_t>(room, 1, std::max<int64_t>(share, 1));
+    return {};
+  }
+  if (sampling.max_tokens > room) {
+    return {StatusCode::kTooLong,
+            str(limit, "you requested ", sampling.max_tokens, " tokens of completion after ",
+                prompt_tokens, " tokens of ", field, ". Please shorten the ", field,
+                " or ask for at most ", room, " tokens (max_tokens)."),
+            field};
+  }
+  if (sampling.max_tokens > share) {
+    return invalid_argument(
+        str("n is ", sampling.n, " and max_tokens is ", sampling.max_tokens,
+            "; one request may ask for at most ", max_output_tokens, " tokens in all its choices"),
+        "max_tokens");
+  }
+  return {};
+}
+
+}  // namespace
+
+LocalService::LocalService(LocalServiceOptions options)
+    : options_(std::move(options)), created_unix_s_(unix_seconds()) {
+  SLUICE_CHECK(!options_.names.empty());
+}
+
+void LocalService::open(ServedModel model) {
+  SLUICE_CHECK(model.engine != nullptr && model.text != nullptr);
+  SLUICE_CHECK(model_ == nullptr);
+  model_ = std::make_unique<const ServedModel>(std::move(model));
+  opened_ = model_.get();
+}
+
+Result<const ServedModel*> LocalService::served() const {
+  if (const ServedModel* model = opened_) return model;
+  return Status(StatusCode::kUnavailable, "the model is still being loaded; try again soon");
+}
+
+Result<std::vector<TokenId>> LocalService::prompt_ids(const ServedModel& model,
+                                                      const GenerateCall& call) const {
+  if (const auto* ids = std::get_if<std::vector<TokenId>>(&call.prompt)) {
+    SLUICE_RETURN_IF_ERROR(check_ids(*ids, model.vocab_size, "prompt"));
+    return *ids;
+  }
+  const ModelText& text = *model.text;
+  const Tokenizer& tokenizer = *text.tokenizer;
+  const TokenizerConfig& config = text.config;
+  if (const auto* messages = std::get_if<std::vector<ChatMessage>>(&call.prompt)) {
+    if (!text.chat_template) return text.no_chat_template;
+    std::vector<TemplateMessage> views;
+    views.reserve(messages->size());
+    for (const ChatMessage& message : *messages) {
+      views.push_back({message.role, message.content, message.name});
+    }
+    const Result<std::vector<PromptPiece>> pieces = text.chat_template->render(
+        views, {config.bos_token, config.eos_token, config.unk_token, call.add_generation_prompt},
+        tokenizer);
+    if (!pieces.ok()) return pieces.status();
+    return tokenizer.encode(pieces.value());
+  }
+  std::vector<PromptPiece> pieces;
+  const auto add_control = [&](bool wanted, const std::string& spelling) {
+    const auto id = tokenizer.control_id(spelling);
+    if (wanted && call.add_special_tokens && id) pieces.push_back({"", id});
+  };
+  add_control(config.add_bos_token, config.bos_token);
+  pieces.push_back({std::get<std::string>(call.prompt), std::nullopt});
+  add_control(config.add_eos_token, config.eos_token);
+  return tokenizer.encode(pieces);
+}
+
+Result<std::unique_ptr<Generation>> LocalService::generate(GenerateCall call) {
+  const Result<const ServedModel*> opened = served();
+  if (!opened.ok()) return opened.status();
+  if (draining_) {
+    return Status(StatusCode::kUnavailable, "the server is shutting down; try another one");
+  }
+  const ServedModel& model = *opened.value();
+  SLUICE_RETURN_IF_ERROR(check_call(call, options_.limits));
+  Result<std::vector<TokenId>> prompt = prompt_ids(model, call);
+  if (!prompt.ok()) return prompt.status();
+
+  auto request = std::make_shared<Request>();
+  request->prompt = std::move(prompt).value();
+  request->sampling = std::move(call.sampling);
+  SLUICE_RETURN_IF_ERROR(settle_max_tokens(call, static_cast<int64_t>(request->prompt.size()),
+                                           model.max_model_len, options_.limits.max_output_tokens,
+                                           request->sampling));
+  // A client's id may come twice; the engine's must not.
+  const std::string id = call.request_id.empty() ? "request" : call.request_id;
+  request->id = str(id, "#", ++num_requests_);
+  request->eos_ids = model.eos_ids;
+  request->priority = call.priority;
+  request->cache_salt = salt_of(call.cache_salt);
+  request->arrival = std::chrono::steady_clock::now();
+  request->output = std::make_shared<OutputStream>();
+
+  const Tokenizer& tokenizer = *model.text->tokenizer;
+  ChoiceDecoderOptions decoding;
+  decoding.skip_special_tokens = call.skip_special_tokens;
+  decoding.at_start = std::all_of(
+      request->prompt.begin(), request->prompt.end(),
+      [&](TokenId token) { return token < tokenizer.vocab_size() && tokenizer.is_control(token); });
+  decoding.stop = std::move(call.stop);
+  decoding.include_stop = call.include_stop_str_in_output;
+  decoding.min_tokens = request->sampling.min_tokens;
+
+  SLUICE_RETURN_IF_ERROR(model.engine->submit(request));
+  return std::unique_ptr<Generation>(std::make_unique<LocalGeneration>(
+      *model.engine, model.text, request, call.request_id.empty() ? request->id : id, decoding));
+}
+
+Result<std::vector<TokenId>> LocalService::tokenize(const GenerateCall& call) const {
+  const Result<const ServedModel*> model = served();
+  if (!model.ok()) return model.status();
+  SLUICE_RETURN_IF_ERROR(check_call(call, options_.limits));
+  return prompt_ids(*model.value(), call);
+}
+
+Result<std::string> LocalService::detokenize(const std::vector<TokenId>& ids) const {
+  const Result<const ServedModel*> model = served();
+  if (!model.ok()) return model.status();
+  SLUICE_RETURN_IF_ERROR(check_ids(ids, model.value()->vocab_size, "tokens"));
+  return decode(*model.value()->text->tokenizer, ids, /*skip_control=*/false);
+}
+
+std::string LocalService::token_spelling(TokenId id) const {
+  const ServedModel* model = opened_;
+  const bool known = model != nullptr && id >= 0 && id < model->text->tokenizer->vocab_size();
+  return known ? model->text->tokenizer->spelling(id) : std::string();
+}
+
+SamplingParams LocalService::default_sampling() const {
+  SamplingParams sampling;
+  const ServedModel* model = opened_;
+  if (model == nullptr) return sampling;
+  const GenerationDefaults& defaults = model->defaults;
+  sampling.temperature = defaults.temperature.value_or(sampling.temperature);
+  sampling.top_p = defaults.top_p.value_or(sampling.top_p);
+  sampling.top_k = defaults.top_k.value_or(sampling.top_k);
+  sampling.min_p = defaults.min_p.value_or(sampling.min_p);
+  sampling.repetition_penalty = defaults.repetition_penalty.value_or(sampling.repetition_penalty);
+  return sampling;
+}
+
+ModelInfo LocalService::model() const {
+  const ServedModel* model = opened_;
+  return {options_.names, model == nullptr ? 0 : model->max_model_len, created_unix_s_};
+}
+
+Readiness LocalService::readiness() const {
+  if (draining_) return Readiness::kDraining;
+  const ServedModel* model = opened_;
+  if (model == nullptr) return Readiness::kLoading;
+  const EngineStats stats = model->engine->stats();
+  const bool stalled = std::chrono::milliseconds(stats.last_step_age_ms) > options_.stall_after;
+  return stalled || stats.failed ? Readiness::kStalled : Readiness::kReady;
+}
+
+EngineStats LocalService::engine_stats() const {
+  const ServedModel* model = opened_;
+  return model == nullptr ? EngineStats{} : model->engine->stats();
+}
+
+}  // namespace sluice
