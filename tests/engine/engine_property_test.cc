@@ -4,6 +4,8 @@
 
 #include <random>
 
+#include "base/check.h"
+#include "base/log.h"
 #include "base/text.h"
 #include "tests/engine/harness.h"
 
@@ -28,6 +30,11 @@ class Workload {
     config_.enable_prefix_caching = chance(60);
     HashRunner::Options options = runner_options(config_);
     options.max_in_flight = pick({1, 2});
+    if (chance(30)) {
+      options.on_launch = [this](const StepPlan&) {
+        if (chance(1)) throw InternalError("a planted failure");
+      };
+    }
     for (int i = 0; i < 3; ++i) parts_.push_back(random_tokens(kBlockTokens));
     engine_ = std::make_unique<Engine>(config_, std::make_unique<HashRunner>(options));
     describe_ = str("seed ", seed, ": blocks ", config_.num_blocks, ", seqs ", config_.max_num_seqs,
@@ -60,12 +67,14 @@ class Workload {
     const EngineStats stats = engine_->stats();
     EXPECT_EQ(stats.kv.blocks_held, 0);
     EXPECT_EQ(stats.num_running + stats.num_waiting, 0);
-    EXPECT_EQ(stats.requests_finished + stats.requests_cancelled, kNumRequests);
+    EXPECT_EQ(stats.requests_finished + stats.requests_cancelled + stats.requests_failed,
+              kNumRequests);
     EXPECT_FALSE(stats.failed);
   }
 
   int64_t preemptions() const { return engine_->stats().preemptions; }
   int64_t prefix_hits() const { return engine_->stats().kv.prefix_hit_tokens; }
+  int64_t failures() const { return engine_->stats().requests_failed; }
 
  private:
   int between(int low, int high) { return std::uniform_int_distribution<int>(low, high)(random_); }
@@ -126,7 +135,7 @@ class Workload {
     Answer expected = expected_answer(request, choice, config_.max_model_len);
     ASSERT_EQ(answer.num_finishes, 1);
     EXPECT_LE(answer.num_events, request.sampling.max_tokens + 1);
-    if (answer.finish == FinishReason::kCancelled) {
+    if (answer.finish == FinishReason::kCancelled || answer.finish == FinishReason::kError) {
       ASSERT_LE(answer.tokens.size(), expected.tokens.size());
       expected.tokens.resize(answer.tokens.size());
       expected.logprobs.resize(answer.logprobs.size());
@@ -150,8 +159,10 @@ class Workload {
 };
 
 TEST(EngineProperty, EveryRequestGetsTheTokensItWouldGetAlone) {
+  ASSERT_TRUE(set_log_level("off").ok());  // some steps are meant to fail
   int64_t preemptions = 0;
   int64_t prefix_hits = 0;
+  int64_t failures = 0;
   for (uint64_t seed = 1; seed <= 60; ++seed) {
     Workload workload(seed);
     SCOPED_TRACE(workload.describe());
@@ -159,11 +170,14 @@ TEST(EngineProperty, EveryRequestGetsTheTokensItWouldGetAlone) {
     workload.check_answers();
     preemptions += workload.preemptions();
     prefix_hits += workload.prefix_hits();
+    failures += workload.failures();
     if (HasFailure()) return;
   }
+  ASSERT_TRUE(set_log_level("info").ok());
   // The workloads reach what they are meant to reach.
   EXPECT_GT(preemptions, 100);
   EXPECT_GT(prefix_hits, 1000);
+  EXPECT_GT(failures, 10);
 }
 
 }  // namespace
