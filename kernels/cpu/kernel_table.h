@@ -122,8 +122,10 @@ struct KernelTable {
   void (*attend_finish)(const AttendTask& task, const float* state);
 
   LogitStats (*logit_stats)(const float* x, int64_t n);
-  // w[i] = exp((x[i] - max) * inv_temperature)
-  void (*softmax_weights)(float* w, const float* x, int64_t n, float max, float inv_temperature);
+  // w[i] = exp((x[i] - max) * inv_temperature); returns their sum.
+  float (*softmax_weights)(float* w, const float* x, int64_t n, float max, float inv_temperature);
+  // Writes the i with w[i] >= bound to `ids`, ascending; bound > 0. `ids` has room for n.
+  int64_t (*at_least)(int32_t* ids, const float* w, int64_t n, float bound);
   // The i of largest w[i] / e(ids[i]) with w[i] > 0, by lowest id among equals; e as in
   // sampling_batch.h. ids null: ids[i] = i. -1 when no weight is positive.
   int64_t (*race)(const float* w, const int32_t* ids, int64_t n, uint64_t seed, int64_t draw);

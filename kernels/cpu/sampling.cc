@@ -2,6 +2,8 @@
 #include "kernels/cpu/sampling.h"
 
 #include <algorithm>
+#include <array>
+#include <bit>
 #include <cmath>
 #include <limits>
 
@@ -40,29 +42,47 @@ void edit(std::vector<float>& x, const float* logits, const SamplingBatch& b, in
   }
 }
 
-// Keeps in `ids` the smallest set of largest weights whose sum reaches top_p of the total. Sorts no
-// more than it needs: the front, in blocks that grow.
-void keep_top_p(std::vector<int32_t>& ids, float top_p, const auto& larger, const float* weights) {
-  double total = 0;
-  for (const int32_t id : ids) total += weights[id];
-  const double wanted = total * top_p;
-  double sum = 0;
-  size_t sorted = 0;
-  for (size_t block = 64; sorted < ids.size(); block *= 4) {
-    const auto first = ids.begin() + static_cast<int64_t>(sorted);
-    const size_t count = std::min(block, ids.size() - sorted);
-    const auto last = first + static_cast<int64_t>(count);
-    std::nth_element(first, last - 1, ids.end(), larger);
-    std::sort(first, last, larger);
-    for (auto id = first; id != last; ++id) {
-      sum += weights[*id];
-      if (sum >= wanted) {
-        ids.erase(id + 1, ids.end());
-        return;
-      }
-    }
-    sorted += count;
+// Orders candidates by falling weight, equal ones by id.
+struct Larger {
+  const float* weights;
+  bool operator()(int32_t a, int32_t b) const {
+    return weights[a] != weights[b] ? weights[a] > weights[b] : a < b;
   }
+};
+
+// Keeps in `ids` the smallest set of largest weights whose sum reaches `wanted`. Halves the range
+// in which the set ends instead of sorting it: linear time.
+void keep_top_p(std::vector<int32_t>& ids, double wanted, Larger larger) {
+  const auto sum_of = [&](auto from, auto to) {
+    double sum = 0;
+    for (; from != to; ++from) sum += larger.weights[*from];
+    return sum;
+  };
+  auto low = ids.begin(), high = ids.end();  // the set ends in [low, high]
+  double below = 0;                          // the weight of everything before `low`
+  while (high - low > 1) {
+    const auto middle = low + (high - low) / 2;
+    std::nth_element(low, middle, high, larger);
+    const double sum = below + sum_of(low, middle);
+    if (sum >= wanted) {
+      high = middle;
+    } else {
+      below = sum;
+      low = middle;
+    }
+  }
+  ids.erase(high, ids.end());
+}
+
+// A weight that at least `k` of the n weights reach, close to the k-th largest: the lower edge of
+// its bucket among eight an octave. Weights lie in [0, 1].
+float kth_largest_bound(const float* weights, int n, int k) {
+  constexpr int kShift = 20;  // a float's bits above it: exponent and three bits of mantissa
+  std::array<int32_t, (0x3f800000 >> kShift) + 1> counts{};
+  for (int i = 0; i < n; ++i) ++counts[std::bit_cast<uint32_t>(weights[i]) >> kShift];
+  size_t bucket = counts.size();
+  for (int32_t reached = 0; reached < k && bucket > 0;) reached += counts[--bucket];
+  return std::bit_cast<float>(static_cast<uint32_t>(bucket) << kShift);
 }
 
 // Step 5 for temperature > 0. `max` is the largest of x.
@@ -70,24 +90,37 @@ TokenId draw(const float* x, int vocab, float max, const SamplingBatch& b, int r
              const KernelTable& kernels, SampleScratch& scratch) {
   scratch.weights.resize(vocab);
   float* weights = scratch.weights.data();
-  kernels.softmax_weights(weights, x, vocab, max, 1.0F / b.temperature[r]);
+  // Finite, so that the largest logit's weight is exp(0) even at the smallest temperature.
+  const float sharpness = std::min(1.0F / b.temperature[r], std::numeric_limits<float>::max());
+  const float sum = kernels.softmax_weights(weights, x, vocab, max, sharpness);
   const bool cuts_k = b.top_k[r] > 0 && b.top_k[r] < vocab;
   if (b.min_p[r] == 0 && !cuts_k && b.top_p[r] >= 1)
     return static_cast<TokenId>(kernels.race(weights, nullptr, vocab, b.seed[r], b.draw[r]));
 
-  std::vector<int32_t>& ids = scratch.ids;
-  ids.clear();
-  for (int32_t i = 0; i < vocab; ++i) {
-    if (weights[i] > 0 && weights[i] >= b.min_p[r]) ids.push_back(i);
+  // Most of the vocabulary goes by one comparison. With top_p alone: what lies below
+  // (1 - top_p) sum / vocab weighs less than 1 - top_p in all, so the set ends above it.
+  const bool only_p = b.min_p[r] == 0 && !cuts_k;
+  float bound = std::max(b.min_p[r], std::numeric_limits<float>::min());
+  if (cuts_k) bound = std::max(bound, kth_largest_bound(weights, vocab, b.top_k[r]));
+  if (only_p) {
+    constexpr float kMargin = 0.99F;  // for the sum's rounding
+    bound = std::max(bound, kMargin * (1 - b.top_p[r]) * sum / static_cast<float>(vocab));
   }
-  const auto larger = [weights](int32_t a, int32_t c) {
-    return weights[a] != weights[c] ? weights[a] > weights[c] : a < c;
-  };
+  std::vector<int32_t>& ids = scratch.ids;
+  ids.resize(vocab);
+  ids.resize(static_cast<size_t>(kernels.at_least(ids.data(), weights, vocab, bound)));
+  const Larger larger{weights};
   if (cuts_k && ids.size() > static_cast<size_t>(b.top_k[r])) {
     std::nth_element(ids.begin(), ids.begin() + b.top_k[r] - 1, ids.end(), larger);
     ids.resize(static_cast<size_t>(b.top_k[r]));
   }
-  if (b.top_p[r] < 1) keep_top_p(ids, b.top_p[r], larger, weights);
+  if (b.top_p[r] < 1) {
+    double total = only_p ? sum : 0;
+    if (!only_p) {
+      for (const int32_t id : ids) total += weights[id];
+    }
+    keep_top_p(ids, total * b.top_p[r], larger);
+  }
   scratch.survivor.resize(ids.size());
   for (size_t i = 0; i < ids.size(); ++i) scratch.survivor[i] = weights[ids[i]];
   const int64_t winner = kernels.race(scratch.survivor.data(), ids.data(),

@@ -175,6 +175,11 @@ TEST_P(Sample, TopListsOrderEqualLogitsById) {
   EXPECT_EQ(out.ranks[0], 1);
 }
 
+TEST_P(Sample, TinyTemperaturesAreGreedy) {
+  for (const float temperature : {1e-3F, 1e-30F, 1e-45F})
+    EXPECT_EQ(sample_one({.logits = {1, 2, 5, 3}, .temperature = temperature, .top_p = 0.5F}), 2);
+}
+
 // Which ids the filters leave, step by step in double.
 std::vector<int> survivors(const Row& row) {
   std::vector<int> ids(row.logits.size());

@@ -21,7 +21,8 @@ void attend_merge(float* total, const float* segment, int64_t rows, int head_dim
 void attend_finish(const AttendTask& task, const float* state);
 
 LogitStats logit_stats(const float* x, int64_t n);
-void softmax_weights(float* w, const float* x, int64_t n, float max, float inv_temperature);
+float softmax_weights(float* w, const float* x, int64_t n, float max, float inv_temperature);
+int64_t at_least(int32_t* ids, const float* w, int64_t n, float bound);
 int64_t race(const float* w, const int32_t* ids, int64_t n, uint64_t seed, int64_t draw);
 int64_t count_above(const float* x, int64_t n, float bound);
 void exp_all(float* out, const float* x, int64_t n);

@@ -102,11 +102,17 @@ SLUICE_INLINE float reduce_add(Vf v) {
 }
 
 SLUICE_INLINE bool any(Vi mask) {
+#if defined(__AVX512F__)
+  return _mm512_movepi32_mask(cast<__m512i>(mask)) != 0;
+#elif defined(__AVX2__)
+  return _mm256_movemask_ps(cast<__m256>(mask)) != 0;
+#else
   int32_t lane[kLanes];
   store(lane, mask);
   int32_t all = 0;
   for (int i = 0; i < kLanes; ++i) all |= lane[i];
   return all != 0;
+#endif
 }
 
 // ---- bfloat16 and float32 in memory

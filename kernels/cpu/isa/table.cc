@@ -36,6 +36,7 @@ extern const KernelTable kTable = {
     .attend_finish = attend_finish,
     .logit_stats = logit_stats,
     .softmax_weights = softmax_weights,
+    .at_least = at_least,
     .race = race,
     .count_above = count_above,
     .exp = exp_all,

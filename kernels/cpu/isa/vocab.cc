@@ -5,31 +5,53 @@
 namespace sluice::SLUICE_ISA {
 namespace {
 
+typedef uint64_t Vl __attribute__((vector_size(4 * kLanes)));
+
+// The 64-bit products of the even lanes of a with the low word of each lane of b.
+SLUICE_INLINE Vl multiply_even(Vu a, Vl b) {
+#if defined(__AVX512F__)
+  return cast<Vl>(_mm512_mul_epu32(cast<__m512i>(a), cast<__m512i>(b)));
+#elif defined(__AVX2__)
+  return cast<Vl>(_mm256_mul_epu32(cast<__m256i>(a), cast<__m256i>(b)));
+#elif defined(__SSE2__)
+  return cast<Vl>(_mm_mul_epu32(cast<__m128i>(a), cast<__m128i>(b)));
+#else
+  return (cast<Vl>(a) & 0xffffffffU) * b;
+#endif
+}
+
+struct Product {
+  Vu high, low;
+};
+SLUICE_INLINE Product multiply(Vu a, uint32_t b) {
+  const Vl factor = uint64_t{b} - Vl{};
+  const Vl even = multiply_even(a, factor);
+  const Vl odd = multiply_even(cast<Vu>(cast<Vl>(a) >> 32), factor);
+  constexpr uint64_t kHighWords = 0xffffffff00000000U;
+  return {cast<Vu>((even >> 32) | (odd & kHighWords)),
+          cast<Vu>((even & ~kHighWords) | (odd << 32))};
+}
+
 // Philox4x32-10 (Salmon et al., SC 2011) of kLanes counters (draw low, draw high, id, 0) under one
-// key; the first word of each result. Plain loops over lanes: the compiler makes vectors of them.
+// key; the first word of each result.
 SLUICE_INLINE Vu philox(uint64_t seed, int64_t draw, Vu ids) {
-  uint32_t c0[kLanes], c1[kLanes], c2[kLanes], c3[kLanes];
-  store(c2, ids);
-  for (int i = 0; i < kLanes; ++i) {
-    c0[i] = static_cast<uint32_t>(draw);
-    c1[i] = static_cast<uint32_t>(static_cast<uint64_t>(draw) >> 32);
-    c3[i] = 0;
-  }
+  Vu c0 = splat(static_cast<uint32_t>(draw));
+  Vu c1 = splat(static_cast<uint32_t>(static_cast<uint64_t>(draw) >> 32));
+  Vu c2 = ids;
+  Vu c3{};
   auto key0 = static_cast<uint32_t>(seed);
   auto key1 = static_cast<uint32_t>(seed >> 32);
   for (int round = 0; round < 10; ++round) {
-    for (int i = 0; i < kLanes; ++i) {
-      const uint64_t a = uint64_t{0xD2511F53U} * c0[i];
-      const uint64_t b = uint64_t{0xCD9E8D57U} * c2[i];
-      c0[i] = static_cast<uint32_t>(b >> 32) ^ c1[i] ^ key0;
-      c1[i] = static_cast<uint32_t>(b);
-      c2[i] = static_cast<uint32_t>(a >> 32) ^ c3[i] ^ key1;
-      c3[i] = static_cast<uint32_t>(a);
-    }
+    const Product a = multiply(c0, 0xD2511F53U);
+    const Product b = multiply(c2, 0xCD9E8D57U);
+    c0 = b.high ^ c1 ^ key0;
+    c1 = b.low;
+    c2 = a.high ^ c3 ^ key1;
+    c3 = a.low;
     key0 += 0x9E3779B9U;
     key1 += 0xBB67AE85U;
   }
-  return load<Vu>(c0);
+  return c0;
 }
 
 // e = -ln u, u = (floor(word / 2^9) + 1/2) / 2^23: exact in f32, never 0 nor 1.
@@ -70,11 +92,33 @@ LogitStats logit_stats(const float* x, int64_t n) {
   return stats;
 }
 
-void softmax_weights(float* w, const float* x, int64_t n, float max_logit, float inv_temperature) {
+float softmax_weights(float* w, const float* x, int64_t n, float max_logit, float inv_temperature) {
+  Vf sum{};
   int64_t i = 0;
-  for (; i + kLanes <= n; i += kLanes)
-    store(w + i, exp((load_f32(x + i) - max_logit) * inv_temperature));
+  for (; i + kLanes <= n; i += kLanes) {
+    const Vf weight = exp((load_f32(x + i) - max_logit) * inv_temperature);
+    store(w + i, weight);
+    sum += weight;
+  }
+  float total = reduce_add(sum);
   if (i < n) store_part(w + i, exp((load_part(x + i, n - i) - max_logit) * inv_temperature), n - i);
+  for (; i < n; ++i) total += w[i];
+  return total;
+}
+
+int64_t at_least(int32_t* ids, const float* w, int64_t n, float bound) {
+  int64_t count = 0;
+  for (int64_t i = 0; i < n; i += kLanes) {
+    const bool whole = i + kLanes <= n;
+    const Vf weight = whole ? load_f32(w + i) : load_part(w + i, n - i);
+    if (!any(weight >= bound)) continue;
+    const int64_t last = whole ? i + kLanes : n;
+    for (int64_t j = i; j < last; ++j) {
+      ids[count] = static_cast<int32_t>(j);
+      count += w[j] >= bound;
+    }
+  }
+  return count;
 }
 
 int64_t race(const float* w, const int32_t* ids, int64_t n, uint64_t seed, int64_t draw) {
