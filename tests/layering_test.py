@@ -18,6 +18,7 @@ FLOORS = ["base", "kernels", "kvcache", "engine", "server"]
 SOURCES = {".h", ".cc", ".cu", ".cuh"}
 MAX_FILE_LINES = 400
 MAX_README_LINES = 60
+MAX_CONTRACT_LINES = 150  # engine/README.md, the written contract
 
 
 class Rule(typing.NamedTuple):
@@ -109,8 +110,10 @@ def check_tree(root):
             violations.append(f"{', '.join(sorted(paths))}: {rule.why}")
     for top in FLOORS + ["configs", "docs", "models", "scripts", "tests"]:
         for file in sorted((root / top).rglob("README.md")):
-            if (lines := file.read_text().count("\n")) > MAX_README_LINES:
-                violations.append(f"{file.relative_to(root)}: {lines} lines; the limit is {MAX_README_LINES}")
+            path = str(file.relative_to(root))
+            limit = MAX_CONTRACT_LINES if path == "engine/README.md" else MAX_README_LINES
+            if (lines := file.read_text().count("\n")) > limit:
+                violations.append(f"{path}: {lines} lines; the limit is {limit}")
     return violations, warnings
 
 
