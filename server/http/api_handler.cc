@@ -111,7 +111,13 @@ HttpReply ApiHandler::handle(HttpRequest request) {
   std::string id =
       request.request_id.empty() ? random_id() : sanitised(request.request_id, kMaxRequestId);
   auto record = std::make_unique<RequestRecord>(metrics_, sanitised(request.method, 16), id);
-  HttpReply reply = answer(request, record);
+  HttpReply reply;
+  try {
+    reply = answer(request, record);
+  } catch (const std::exception& error) {  // here, so that the record has the code
+    log_error(str("http: a request failed: ", error.what()));
+    reply = error_response({StatusCode::kInternal, error.what()});
+  }
   if (auto* response = std::get_if<HttpResponse>(&reply)) {
     response->headers.emplace_back("X-Request-Id", std::move(id));
     record->set_code(response->code);

@@ -56,7 +56,7 @@ using HttpReply = std::variant<HttpResponse, std::unique_ptr<PendingReply>>;
 class HttpHandler {
  public:
   virtual ~HttpHandler() = default;
-  // Any of the server's threads, several at once. An exception becomes a 500.
+  // Any of the server's threads, several at once.
   virtual HttpReply handle(HttpRequest request) = 0;
   // The response for what never became a request: bad framing, a limit, a time-out, a bug.
   virtual HttpResponse refuse(int code, const std::string& why) = 0;

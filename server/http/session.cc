@@ -261,17 +261,11 @@ void Session::dispatch() {
                       .content_type = text(http::field::content_type),
                       .authorization = text(http::field::authorization),
                       .request_id = std::string(message["X-Request-Id"])};
-  try {
-    HttpReply reply = connections_.handler().handle(std::move(request));
-    if (auto* response = std::get_if<HttpResponse>(&reply)) return send_whole(*response);
-    reply_ = std::move(std::get<std::unique_ptr<PendingReply>>(reply));
-    waker_ = std::make_shared<Waker>(weak_from_this());
-    reply_->start([waker = waker_] { waker->wake(); });
-  } catch (const std::exception& error) {
-    log_error(str("http: a handler failed: ", error.what()));
-    reply_.reset();
-    return refuse(500, error.what());
-  }
+  HttpReply reply = connections_.handler().handle(std::move(request));
+  if (auto* response = std::get_if<HttpResponse>(&reply)) return send_whole(*response);
+  reply_ = std::move(std::get<std::unique_ptr<PendingReply>>(reply));
+  waker_ = std::make_shared<Waker>(weak_from_this());
+  reply_->start([waker = waker_] { waker->wake(); });
   watch();
   pump();
 }
