@@ -70,7 +70,7 @@ class CpuBackend final : public Backend {
   Result<Buffer> allocate(size_t bytes, Memory) override { return memory_.allocate(bytes); }
 
   void copy(void* to, const void* from, size_t bytes) override { std::memcpy(to, from, bytes); }
-  void fill_zero(void* to, size_t bytes) override { std::memset(to, 0, bytes); }
+  void fill_zero(void* to, size_t bytes) override { HostMemory::zero(to, bytes); }
   void synchronize() override {}
 
  private:

@@ -5,7 +5,9 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cstdint>
 #include <cstdlib>
+#include <cstring>
 #include <fstream>
 #include <string>
 
@@ -58,6 +60,20 @@ Result<Buffer> HostMemory::allocate(size_t bytes) {
   std::byte* data = slab_.get() + used_;
   used_ += size;
   return Buffer(data, bytes, [slab = slab_](void*) {});
+}
+
+void HostMemory::zero(void* data, size_t bytes) {
+  auto* const begin = static_cast<std::byte*>(data);
+  std::byte* const end = begin + bytes;
+  const auto page = static_cast<size_t>(sysconf(_SC_PAGESIZE));
+  const size_t head = (page - reinterpret_cast<uintptr_t>(begin) % page) % page;
+  const size_t pages = bytes < kHugePage ? 0 : (bytes - head) / page * page;
+  if (pages == 0 || madvise(begin + head, pages, MADV_DONTNEED) != 0) {
+    std::memset(begin, 0, bytes);
+    return;
+  }
+  std::fill(begin, begin + head, std::byte{0});
+  std::fill(begin + head + pages, end, std::byte{0});
 }
 
 int64_t HostMemory::bytes_total() {

@@ -19,6 +19,11 @@ class HostMemory {
   // Uninitialised, 64-byte aligned. Fails with kResourceExhausted, naming the size.
   Result<Buffer> allocate(size_t bytes);
 
+  // Fills with zeros what allocate() gave. Whole pages go back to the kernel: they read as zeros
+  // and take memory and time when they are first written, so a large cache costs nothing at
+  // start-up.
+  static void zero(void* data, size_t bytes);
+
   static int64_t bytes_total();
   static int64_t bytes_available();  // without swapping
 
