@@ -14,23 +14,52 @@ std::string type_name(const Option& option) {
   return "{" + allowed_text(option) + "}";
 }
 
-CLI::Option* declare(CLI::App& app, const Option& option) {
-  const std::string flag = "--" + option.name;
+// What was declared of one option: its flag; and the way to switch it off, or its word without a
+// flag, where it has one.
+struct Declared {
+  const Option* option;
+  CLI::Option* flag;
+  CLI::Option* other;
+};
+
+Declared declare_switch(CLI::App& app, const Option& option) {
+  const std::string negative = "--no-" + option.name;
+  const bool on = *std::get<bool*>(option.target);
+  const std::string help = option.help + (on ? " (default; else " + negative + ")" : "");
+  CLI::Option* flag = app.add_flag("--" + option.name, help)->group(option.group);
+  if (option.command_line_only) return {&option, flag, nullptr};
+  CLI::Option* off = app.add_flag(negative)->group("");  // not in --help
+  return {&option, flag, off->excludes(flag)};
+}
+
+Declared declare(CLI::App& app, const Option& option) {
+  if (is_flag(option)) return declare_switch(app, option);
   const std::string help = option.help;
-  CLI::Option* declared = nullptr;
-  if (is_flag(option)) {
-    declared = app.add_flag(flag + ",!--no-" + option.name, help);
-  } else {
-    const std::string names = option.positional ? flag + "," + option.name : flag;
-    declared = app.add_option(names, help);
-    declared->type_name(type_name(option))->expected(1);
-    const bool list = std::holds_alternative<std::vector<std::string>*>(option.target);
-    declared->multi_option_policy(list ? CLI::MultiOptionPolicy::TakeAll
-                                       : CLI::MultiOptionPolicy::TakeLast);
-    if (list) declared->allow_extra_args(false);
+  CLI::Option* flag = app.add_option("--" + option.name, help)->group(option.group);
+  flag->type_name(type_name(option))->default_str(value_text(option))->expected(1);
+  const bool list = std::holds_alternative<std::vector<std::string>*>(option.target);
+  flag->multi_option_policy(list ? CLI::MultiOptionPolicy::TakeAll
+                                 : CLI::MultiOptionPolicy::TakeLast);
+  if (list) flag->allow_extra_args(false);
+  if (!option.positional) return {&option, flag, nullptr};
+  const std::string word_help = "The same as --" + option.name;
+  CLI::Option* word = app.add_option(option.name, word_help)->type_name("")->excludes(flag);
+  return {&option, flag, word};
+}
+
+// What was given for it; no values: nothing.
+std::vector<std::string> values_of(const Declared& declared) {
+  const bool flag = declared.flag->count() > 0;
+  const bool other = declared.other != nullptr && declared.other->count() > 0;
+  if (is_flag(*declared.option)) {
+    if (!flag && !other) return {};
+    return {flag ? "true" : "false"};
   }
-  declared->group(option.group)->default_str(value_text(option));
-  return declared;
+  if (other) return declared.other->results();
+  if (!flag) return {};
+  const std::vector<std::string> values = declared.flag->results();
+  const bool list = std::holds_alternative<std::vector<std::string>*>(declared.option->target);
+  return list ? values : std::vector<std::string>{values.back()};
 }
 
 // "--max_num_seqs=8" -> "--max-num-seqs=8": only the name changes.
@@ -65,9 +94,9 @@ Result<CommandLine> read_command_line(const OptionSet& options,
   CLI::App app(options.description(), "sluice " + options.command());
   app.allow_extras();
   app.get_formatter()->column_width(42);
-  std::vector<std::pair<const Option*, CLI::Option*>> declared;
+  std::vector<Declared> declared;
   for (const Option& option : options.options()) {
-    if (option.on_command_line) declared.emplace_back(&option, declare(app, option));
+    if (option.on_command_line) declared.push_back(declare(app, option));
   }
 
   std::vector<std::string> reversed;  // CLI11 takes its arguments from the back
@@ -85,12 +114,10 @@ Result<CommandLine> read_command_line(const OptionSet& options,
   if (const auto extras = app.remaining(); !extras.empty()) {
     return unknown_argument(options, extras.front());
   }
-  for (const auto& [option, given] : declared) {
-    if (given->count() == 0) continue;
-    std::vector<std::string> values = given->results();
-    const bool list = std::holds_alternative<std::vector<std::string>*>(option->target);
-    if (!list) values = {values.back()};
-    line.assignments.push_back({option->name, std::move(values), "--" + option->name});
+  for (const Declared& one : declared) {
+    std::vector<std::string> values = values_of(one);
+    if (values.empty()) continue;
+    line.assignments.push_back({one.option->name, std::move(values), "--" + one.option->name});
   }
   return line;
 }

@@ -9,6 +9,9 @@ namespace {
 
 constexpr double kMaxCount = 1 << 20;  // of sequences, tokens a step, queued requests
 constexpr double kMaxBytes = 0x1p50;
+constexpr double kKiB = 1 << 10;
+constexpr double kMiB = 1 << 20;
+constexpr double kMaxSeconds = 86400;
 
 void add_model_options(OptionSet& options, ServerConfig& config) {
   options.add({.name = "model",
@@ -17,11 +20,6 @@ void add_model_options(OptionSet& options, ServerConfig& config) {
                .help = "Directory with config.json and weights, or a config.json alone with "
                        "--load-format dummy. Default: the embedded sluice-tiny",
                .positional = true});
-  options.add({.name = "served-model-name",
-               .group = kModelGroup,
-               .target = &config.served_model_names,
-               .help = "Name in the API, repeatable; the first one is reported. Default: the "
-                       "directory's name"});
   options.add({.name = "load-format",
                .group = kModelGroup,
                .target = &config.load_format,
@@ -42,7 +40,7 @@ void add_model_options(OptionSet& options, ServerConfig& config) {
   options.add({.name = "seed",
                .group = kModelGroup,
                .target = &config.seed,
-               .help = "Seed of dummy weights",
+               .help = "Seed of dummy weights, and of random prompts in benches",
                .max = 0x1p53});
 }
 
@@ -104,29 +102,79 @@ void add_scheduler_options(OptionSet& options, ServerConfig& config) {
                .help = "Most requests that wait; more are refused with status 429",
                .min = 1,
                .max = kMaxCount});
+  options.add({.name = "max-logprob-rows",
+               .group = kSchedulerGroup,
+               .target = &config.max_logprob_rows,
+               .help = "Most prompt tokens that are scored in one step",
+               .min = 1,
+               .max = kMaxCount});
   options.add({.name = "decode-gap-ms",
                .group = kSchedulerGroup,
                .target = &config.decode_gap_ms,
                .help = "While others decode, prompts are cut so that a step takes about this long",
                .min = 1,
                .max = 60000});
+  options.add({.name = "min-prefill-tokens",
+               .group = kSchedulerGroup,
+               .target = &config.min_prefill_tokens,
+               .help = "And yet a waiting prompt gets this many tokens in every step",
+               .min = 1,
+               .max = kMaxCount});
 }
 
 void add_http_options(OptionSet& options, ServerConfig& config) {
-  options.add({.name = "host",
-               .group = kHttpGroup,
-               .target = &config.host,
-               .help = "Address to listen on; 0.0.0.0 for all of IPv4, :: for all"});
-  options.add({.name = "port",
-               .group = kHttpGroup,
-               .target = &config.port,
-               .help = "Port to listen on; 0: any free one, named in the log",
-               .max = 65535});
-  options.add({.name = "shutdown-timeout",
-               .group = kHttpGroup,
-               .target = &config.shutdown_timeout_s,
-               .help = "Seconds that running requests are given after SIGTERM",
-               .max = 3600});
+  const auto add = [&](const char* name, Option::Target target, const char* help, double min = 0,
+                       double max = 0) {
+    options.add({.name = name,
+                 .group = kHttpGroup,
+                 .target = target,
+                 .help = help,
+                 .min = min,
+                 .max = max});
+  };
+  add("host", &config.host, "Address to listen on; 0.0.0.0 for all of IPv4, :: for all");
+  add("port", &config.port, "Port to listen on; 0: any free one, named in the log", 0, 65535);
+  add("served-model-name", &config.served_model_names,
+      "Name in the API, repeatable; the first one is reported. Default: the directory's name");
+  add("http-threads", &config.http_threads, "Threads that parse, tokenise and write", 1, 64);
+  add("max-connections", &config.max_connections, "Open connections; one more is answered 503", 1,
+      kMaxCount);
+  add("max-header-bytes", &config.max_header_bytes, "Of one request; more is answered 431", kKiB,
+      kMiB);
+  add("max-body-bytes", &config.max_body_bytes, "Of one request; more is answered 413", kKiB,
+      1024 * kMiB);
+  add("max-pending-bytes", &config.max_pending_bytes,
+      "Unsent bytes of one response; a client that lets more pile up is dropped", kKiB,
+      1024 * kMiB);
+  add("read-timeout", &config.read_timeout_s, "Seconds for a whole request; then 408", 0.1,
+      kMaxSeconds);
+  add("idle-timeout", &config.idle_timeout_s, "Seconds that a connection may wait for a request",
+      0.1, kMaxSeconds);
+  add("write-timeout", &config.write_timeout_s,
+      "Seconds after which a client that reads nothing "
+      "is dropped",
+      0.1, kMaxSeconds);
+  add("stall-timeout", &config.stall_timeout_s,
+      "Seconds without an engine step, while work waits, until /health/ready fails", 0.1,
+      kMaxSeconds);
+  add("shutdown-timeout", &config.shutdown_timeout_s,
+      "Seconds that running requests are given after SIGTERM", 0, kMaxSeconds);
+}
+
+void add_request_options(OptionSet& options, ServerConfig& config) {
+  const auto add = [&](const char* name, int64_t* target, double min, double max,
+                       const char* help) {
+    options.add({.name = name,
+                 .group = kRequestGroup,
+                 .target = target,
+                 .help = help,
+                 .min = min,
+                 .max = max});
+  };
+  add("max-prompts", &config.max_prompts, 1, kMaxCount, "Prompts in one /v1/completions");
+  add("max-output-tokens", &config.max_output_tokens, 1, 1 << 26, "Output tokens of all choices");
+  add("max-stop-strings", &config.max_stop_strings, 0, 64, "Stop strings");
+  add("max-messages", &config.max_messages, 1, kMaxCount, "Messages of one chat");
 }
 
 }  // namespace
@@ -137,6 +185,7 @@ void add_server_options(OptionSet& options, ServerConfig& config) {
   add_cache_options(options, config);
   add_scheduler_options(options, config);
   add_http_options(options, config);
+  add_request_options(options, config);
   options.add({.name = "log-level",
                .group = kLogGroup,
                .target = &config.log_level,

@@ -15,12 +15,12 @@ inline constexpr const char* kDeviceGroup = "Device";
 inline constexpr const char* kCacheGroup = "KV cache";
 inline constexpr const char* kSchedulerGroup = "Scheduler";
 inline constexpr const char* kHttpGroup = "HTTP";
+inline constexpr const char* kRequestGroup = "Request limits";
 inline constexpr const char* kLogGroup = "Log";
 
 // Defaults stand here; names, bounds and meaning in add_server_options (config.cc).
 struct ServerConfig {
   std::string model;  // directory; empty: the embedded model
-  std::vector<std::string> served_model_names;
   std::string load_format = "auto";
   std::string dtype = "auto";
   int64_t max_model_len = 0;  // 0: the model's own
@@ -37,11 +37,28 @@ struct ServerConfig {
   int64_t max_num_seqs = 256;
   int64_t max_num_batched_tokens = 2048;
   int64_t max_queued_requests = 1024;
+  int64_t max_logprob_rows = 256;
   double decode_gap_ms = 50;
+  int64_t min_prefill_tokens = 32;
 
   std::string host = "127.0.0.1";
   int64_t port = 8000;
+  std::vector<std::string> served_model_names;
+  int64_t http_threads = 2;
+  int64_t max_connections = 4096;
+  ByteCount max_header_bytes{16 << 10};
+  ByteCount max_body_bytes{4 << 20};
+  ByteCount max_pending_bytes{64 << 10};
+  double read_timeout_s = 30;
+  double idle_timeout_s = 75;
+  double write_timeout_s = 30;
+  double stall_timeout_s = 30;
   double shutdown_timeout_s = 30;
+
+  int64_t max_prompts = 256;
+  int64_t max_output_tokens = 1 << 20;
+  int64_t max_stop_strings = 16;
+  int64_t max_messages = 4096;
 
   std::string log_level = "info";
 };

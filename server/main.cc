@@ -1,7 +1,11 @@
 // The entry: finds the command that the first words name and runs it.
+#include <algorithm>
+#include <exception>
+#include <iomanip>
 #include <iostream>
-#include <vector>
+#include <string_view>
 
+#include "base/text.h"
 #include "server/cli/commands.h"
 #include "server/version.h"
 
@@ -9,29 +13,63 @@ namespace sluice {
 namespace {
 
 struct Command {
-  const char* name;  // one or two words
-  const char* help;
+  std::string_view group;  // first word
+  std::string_view name;   // second word; empty if there is none
+  std::string_view help;
   int (*run)(const Arguments& arguments);
 };
 
-std::vector<Command> commands() { return {}; }
+constexpr Command kCommands[] = {
+    {"serve", "", "serve a model over OpenAI's API", run_serve},
+    {"generate", "", "write one answer, no server", run_generate},
+    {"bench", "latency", "time one batch: prompt, then decode", run_bench_latency},
+    {"bench", "throughput", "time many requests, no server", run_bench_throughput},
+    {"bench", "serve", "load a running server over HTTP", run_bench_serve},
+    {"eval", "golden", "compare with a reference's answers", run_eval_golden},
+    {"eval", "retrieval", "count right answers about long texts", run_eval_retrieval},
+    {"eval", "perplexity", "score a text", run_eval_perplexity},
+};
 
-int print_help(std::ostream& out, int status) {
-  out << "Sluice: an inference server for language models.\n\nsluice COMMAND --help says more.\n\n";
-  for (const Command& command : commands()) out << command.name << command.help;
-  return status;
+void print_help(std::ostream& out) {
+  out << "Sluice, an inference server for language models.\n\n"
+         "  sluice serve [MODEL_DIR]     then ask it at http://127.0.0.1:8000/v1\n"
+         "  sluice COMMAND --help        all options of a command\n"
+         "  sluice --version\n\nCommands:\n";
+  for (const Command& command : kCommands) {
+    const std::string name = str(command.group, " ", command.name);
+    out << "  " << std::left << std::setw(18) << name << " " << command.help << "\n";
+  }
+}
+
+int unknown_command(const Arguments& words) {
+  const bool group = std::any_of(std::begin(kCommands), std::end(kCommands),
+                                 [&](const Command& command) { return command.group == words[0]; });
+  const std::string given = group && words.size() > 1 ? words[0] + " " + words[1] : words[0];
+  std::cerr << "sluice: '" << given << "' is not a command\n\n";
+  print_help(std::cerr);
+  return kExitUsage;
 }
 
 int run(const Arguments& words) {
-  if (words.empty() || words[0] == "--help" || words[0] == "-h" || words[0] == "help") {
-    return print_help(words.empty() ? std::cerr : std::cout, words.empty() ? kExitUsage : kExitOk);
+  if (words.empty()) {
+    print_help(std::cerr);
+    return kExitUsage;
+  }
+  if (words[0] == "--help" || words[0] == "-h" || words[0] == "help") {
+    print_help(std::cout);
+    return kExitOk;
   }
   if (words[0] == "--version") {
     std::cout << "sluice " << version() << " (" << version_commit() << ")\n";
     return kExitOk;
   }
-  std::cerr << "sluice: '" << words[0] << "' is not a command\n\n";
-  return print_help(std::cerr, kExitUsage);
+  for (const Command& command : kCommands) {
+    const size_t length = command.name.empty() ? 1 : 2;
+    if (words.size() < length || words[0] != command.group) continue;
+    if (length == 2 && words[1] != command.name) continue;
+    return command.run(Arguments(words.begin() + static_cast<ptrdiff_t>(length), words.end()));
+  }
+  return unknown_command(words);
 }
 
 }  // namespace

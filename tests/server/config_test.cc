@@ -61,6 +61,11 @@ TEST_F(ConfigTest, FlagNamesTakeDashesAndUnderscores) {
   EXPECT_FALSE(config_.enable_prefix_caching);
 }
 
+TEST_F(ConfigTest, ContradictionsAreErrors) {
+  EXPECT_NE(failure({"--enable-prefix-caching", "--no-enable-prefix-caching"}), "no failure");
+  EXPECT_NE(failure({"dir", "--model", "other"}), "no failure");
+}
+
 TEST_F(ConfigTest, LastOfARepeatedFlagCounts) {
   ASSERT_TRUE(read({"--port", "1", "--port", "2"}).ok());
   EXPECT_EQ(config_.port, 2);

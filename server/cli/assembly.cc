@@ -1,0 +1,222 @@
+// Model, backend, KV cache, runner, engine: in this order, each with its own failure.
+#include "server/cli/assembly.h"
+
+#include <algorithm>
+#include <array>
+#include <filesystem>
+#include <iomanip>
+#include <limits>
+#include <sstream>
+#include <thread>
+#include <utility>
+
+#include "base/text.h"
+#include "engine/model/model_loader.h"
+#include "engine/runner/local_runner.h"
+
+namespace sluice {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr const char* kEmbeddedModel = "models/sluice-tiny";
+constexpr int kMaxParents =
+    5;  // folders above the binary in which the embedded model is looked for
+
+std::optional<DType> dtype_named(const std::string& name) {
+  if (name == "float32") return DType::kF32;
+  if (name == "bfloat16") return DType::kBF16;
+  return std::nullopt;  // auto
+}
+
+Result<std::unique_ptr<Backend>> make_backend(const ServerConfig& config) {
+  if (config.device == "cuda") {
+    return Status(StatusCode::kUnimplemented,
+                  "--device cuda: this build has no CUDA backend; use --device cpu", "device");
+  }
+  const auto cores = static_cast<int64_t>(std::thread::hardware_concurrency());
+  const int64_t threads = config.threads > 0 ? config.threads : std::max<int64_t>(cores, 1);
+  std::unique_ptr<Backend> backend = make_cpu_backend(static_cast<int>(threads));
+  if (config.batch_invariant && !backend->batch_invariant()) {
+    return Status(StatusCode::kUnimplemented,
+                  str("--batch-invariant: ", backend->info().name, " cannot guarantee it"),
+                  "batch-invariant");
+  }
+  return backend;
+}
+
+Result<int64_t> choose_model_len(const ServerConfig& config, const ModelConfig& model) {
+  if (config.max_model_len > model.max_position) {
+    return invalid_argument(str("--max-model-len is ", config.max_model_len, "; the model has ",
+                                model.max_position, " positions"),
+                            "max-model-len");
+  }
+  return config.max_model_len > 0 ? config.max_model_len : model.max_position;
+}
+
+Result<EngineConfig> make_engine_config(const ServerConfig& config, const EngineAssembly& parts,
+                                        int64_t max_model_len) {
+  EngineConfig engine;
+  engine.vocab_size = parts.model_config.vocab_size;
+  engine.max_model_len = max_model_len;
+  engine.num_blocks = parts.storage->num_blocks();
+  engine.max_num_seqs = static_cast<int>(config.max_num_seqs);
+  engine.max_num_batched_tokens = static_cast<int>(config.max_num_batched_tokens);
+  engine.max_queued_requests = static_cast<int>(config.max_queued_requests);
+  engine.max_logprob_rows = static_cast<int>(config.max_logprob_rows);
+  engine.decode_gap_ms = config.decode_gap_ms;
+  engine.min_prefill_tokens = static_cast<int>(config.min_prefill_tokens);
+  engine.enable_prefix_caching = config.enable_prefix_caching;
+  SLUICE_RETURN_IF_ERROR(engine.validate());
+  return engine;
+}
+
+Result<std::unique_ptr<KvStorage>> make_storage(const ServerConfig& config,
+                                                const EngineAssembly& parts,
+                                                int64_t max_model_len) {
+  const DType dtype = dtype_named(config.kv_cache_dtype).value_or(parts.model->weight_dtype());
+  const KvLayout layout = parts.model->kv_layout(dtype);
+  const Result<int> blocks =
+      choose_kv_blocks(layout, {.requested_bytes = config.kv_cache_memory.value,
+                                .free_bytes = parts.backend->info().memory_bytes_free,
+                                .max_model_len = max_model_len,
+                                .max_num_seqs = config.max_num_seqs});
+  if (!blocks.ok()) return blocks.status();
+  Result<KvStorage> storage = KvStorage::create(*parts.backend, layout, blocks.value());
+  if (!storage.ok()) return storage.status();
+  return std::make_unique<KvStorage>(std::move(storage).value());
+}
+
+// Three digits and the largest of five units, `step` apart, that keeps the number at least 1.
+std::string readable(double amount, double step, const std::array<const char*, 5>& units) {
+  size_t unit = 0;
+  for (; amount >= step && unit + 1 < units.size(); ++unit) amount /= step;
+  std::ostringstream out;
+  out << std::setprecision(amount >= 1000 ? 4 : 3) << amount;
+  if (*units[unit] != '\0') out << " " << units[unit];
+  return out.str();
+}
+
+}  // namespace
+
+Result<std::string> resolve_model(const std::string& model) {
+  if (!model.empty()) {
+    if (fs::exists(model)) return model;
+    return Status(StatusCode::kNotFound, str(model, ": there is no such model directory"), "model");
+  }
+  std::error_code error;
+  fs::path folder = fs::read_symlink("/proc/self/exe", error).parent_path();
+  for (int i = 0; i < kMaxParents; ++i, folder = folder.parent_path()) {
+    for (const fs::path& candidate :
+         {folder / kEmbeddedModel, folder / "share/sluice" / kEmbeddedModel}) {
+      if (fs::exists(candidate / "config.json", error)) return candidate.string();
+    }
+  }
+  return Status(StatusCode::kNotFound,
+                str("no model is given, and ", kEmbeddedModel,
+                    " is not found beside the binary; name a model directory"),
+                "model");
+}
+
+Result<int> choose_kv_blocks(const KvLayout& layout, const KvDemand& demand) {
+  const int64_t block_bytes = layout.block_bytes();
+  const int64_t sequence_blocks = ceil_div(demand.max_model_len, kBlockTokens);
+  const int64_t sequence_bytes = sequence_blocks * block_bytes;
+  int64_t bytes = demand.requested_bytes;
+  if (bytes == 0) {
+    bytes = kAutoKvBytes;
+    if (demand.free_bytes > 0) bytes = std::min(bytes, demand.free_bytes / 4);
+    const int64_t useful_blocks = sequence_blocks * demand.max_num_seqs;
+    bytes =
+        std::clamp(bytes, sequence_bytes, std::max(sequence_bytes, useful_blocks * block_bytes));
+    if (demand.free_bytes > 0 && bytes > demand.free_bytes) {
+      return Status(StatusCode::kResourceExhausted,
+                    str("one sequence of --max-model-len ", demand.max_model_len, " tokens needs ",
+                        readable_bytes(sequence_bytes), " of KV cache and ",
+                        readable_bytes(demand.free_bytes),
+                        " of memory are free; lower --max-model-len to at most ",
+                        demand.free_bytes / block_bytes * kBlockTokens),
+                    "max-model-len");
+    }
+  }
+  if (bytes < sequence_bytes) {
+    return invalid_argument(
+        str("a KV cache of ", readable_bytes(bytes), " holds ", bytes / block_bytes * kBlockTokens,
+            " tokens, less than one sequence of --max-model-len ", demand.max_model_len,
+            "; lower that, or raise --kv-cache-memory-bytes to at least ", sequence_bytes),
+        "kv-cache-memory-bytes");
+  }
+  return static_cast<int>(
+      std::min<int64_t>(bytes / block_bytes, std::numeric_limits<BlockId>::max()));
+}
+
+std::string readable_bytes(int64_t bytes) {
+  return readable(static_cast<double>(bytes), 1024, {"bytes", "KiB", "MiB", "GiB", "TiB"});
+}
+
+std::string readable_count(int64_t count) {
+  return readable(static_cast<double>(count), 1000, {"", "k", "M", "G", "T"});
+}
+
+std::string model_name(const std::string& path) {
+  const fs::path whole = fs::weakly_canonical(path);
+  const fs::path last = whole.has_filename() ? whole.filename() : whole.parent_path().filename();
+  return last.extension() == ".json" ? last.stem().string() : last.string();
+}
+
+void add_engine_section(Report& report, const EngineAssembly& parts) {
+  report.section("engine") = {
+      {"model", parts.model_name},
+      {"parameters", parts.model_config.num_parameters()},
+      {"device", parts.backend->info().name},
+      {"dtype", std::string(name_of(parts.model->weight_dtype()))},
+      {"kv_dtype", std::string(name_of(parts.storage->layout().dtype))},
+      {"kv_tokens", parts.kv_tokens()},
+      {"max_model_len", parts.engine_config.max_model_len},
+      {"max_num_seqs", int64_t{parts.engine_config.max_num_seqs}},
+      {"max_num_batched_tokens", int64_t{parts.engine_config.max_num_batched_tokens}}};
+}
+
+Result<std::unique_ptr<EngineAssembly>> assemble_engine(const ServerConfig& config) {
+  auto parts = std::make_unique<EngineAssembly>();
+  Result<std::string> path = resolve_model(config.model);
+  if (!path.ok()) return path.status();
+  parts->model_path = std::move(path).value();
+  parts->model_name = sluice::model_name(parts->model_path);
+
+  Result<ModelConfig> model_config = read_model_config(parts->model_path);
+  if (!model_config.ok()) return model_config.status();
+  parts->model_config = std::move(model_config).value();
+  const Result<int64_t> max_model_len = choose_model_len(config, parts->model_config);
+  if (!max_model_len.ok()) return max_model_len.status();
+
+  Result<std::unique_ptr<Backend>> backend = make_backend(config);
+  if (!backend.ok()) return backend.status();
+  parts->backend = std::move(backend).value();
+
+  const ModelOptions options{.path = parts->model_path,
+                             .dummy_weights = config.load_format == "dummy",
+                             .dtype = dtype_named(config.dtype),
+                             .seed = static_cast<uint64_t>(config.seed),
+                             .max_model_len = max_model_len.value()};
+  Result<std::unique_ptr<DecoderModel>> model =
+      load_decoder_model(options, parts->model_config, *parts->backend);
+  if (!model.ok()) return model.status();
+  parts->model = std::move(model).value();
+
+  Result<std::unique_ptr<KvStorage>> storage = make_storage(config, *parts, max_model_len.value());
+  if (!storage.ok()) return storage.status();
+  parts->storage = std::move(storage).value();
+
+  Result<EngineConfig> engine_config = make_engine_config(config, *parts, max_model_len.value());
+  if (!engine_config.ok()) return engine_config.status();
+  parts->engine_config = std::move(engine_config).value();
+  Result<std::unique_ptr<LocalRunner>> runner =
+      LocalRunner::create(*parts->backend, *parts->model, *parts->storage,
+                          {.max_num_batched_tokens = parts->engine_config.max_num_batched_tokens});
+  if (!runner.ok()) return runner.status();
+  parts->engine = std::make_unique<Engine>(parts->engine_config, std::move(runner).value());
+  return parts;
+}
+
+}  // namespace sluice

@@ -1,0 +1,112 @@
+// `sluice eval golden`: do greedy ids and logprobs equal those of the reference implementation?
+#include <iostream>
+
+#include "base/log.h"
+#include "server/cli/assembly.h"
+#include "server/cli/command.h"
+#include "server/cli/eval_data.h"
+#include "server/cli/offline.h"
+#include "server/cli/report.h"
+
+namespace sluice {
+namespace {
+
+constexpr const char* kGroup = "Golden";
+constexpr int kTop = 10;  // best logprobs of the first step that a case lists
+
+struct GoldenOptions {
+  std::string file;
+  double tolerance = 0;
+  std::string json;
+};
+
+void add_options(OptionSet& set, GoldenOptions& options) {
+  set.add({.name = "golden-file",
+           .group = kGroup,
+           .target = &options.file,
+           .help = "Default: golden/golden.json in the model's directory",
+           .command_line_only = true});
+  set.add({.name = "tolerance",
+           .group = kGroup,
+           .target = &options.tolerance,
+           .help = "Of logprobs; auto: 0.02 with float32 weights, 0.05 with bfloat16",
+           .min = 1e-6,
+           .max = 100,
+           .zero_is_auto = true,
+           .command_line_only = true});
+  add_json_option(set, kGroup, options.json);
+}
+
+std::vector<OfflineRequest> make_requests(const std::vector<GoldenCase>& cases) {
+  std::vector<OfflineRequest> requests;
+  for (const GoldenCase& golden : cases) {
+    OfflineRequest& request = requests.emplace_back();
+    request.prompt = golden.prompt_ids;
+    request.sampling.temperature = 0;
+    request.sampling.max_tokens = static_cast<int64_t>(golden.greedy_ids.size());
+    request.sampling.ignore_eos = true;  // the answers hold their end-of-sequence id
+    request.sampling.logprobs = true;
+    request.sampling.num_top_logprobs = kTop;
+  }
+  return requests;
+}
+
+// Adds a row a case and the sum; true if all are as they should be. exact: unlikely ids count too.
+bool judge_all(const std::vector<GoldenCase>& cases, const std::vector<Completion>& completions,
+               bool exact, double tolerance, Report& report) {
+  int64_t passed = 0;
+  for (size_t i = 0; i < cases.size(); ++i) {
+    const GoldenVerdict verdict = judge(cases[i], completions[i]);
+    const double error = exact ? verdict.error : verdict.likely_error;
+    const bool ok = verdict.ids_ok && error <= tolerance;
+    passed += ok ? 1 : 0;
+    const auto length = static_cast<int64_t>(cases[i].greedy_ids.size());
+    const bool tie = verdict.ids_ok && verdict.num_equal < length;
+    report.add_row("cases", {{"case", static_cast<int64_t>(i)},
+                             {"prompt", static_cast<int64_t>(cases[i].prompt_ids.size())},
+                             {"answer", length},
+                             {"equal", verdict.num_equal},
+                             {"near_tie", tie},
+                             {"likely_error", verdict.likely_error},
+                             {"error", verdict.error},
+                             {"ok", ok}});
+  }
+  const auto total = static_cast<int64_t>(cases.size());
+  report.section("summary") = {{"passed", passed}, {"cases", total}, {"tolerance", tolerance}};
+  return passed == total;
+}
+
+}  // namespace
+
+int run_eval_golden(const Arguments& arguments) {
+  OptionSet set("eval golden", "Compares greedy answers with those of the reference.");
+  GoldenOptions options;
+  ServerConfig config;
+  add_options(set, options);
+  add_engine_options(set, config);
+  if (const auto status = read_options(set, arguments)) return *status;
+  if (const Status status = set_log_level(config.log_level); !status.ok()) return fail(status);
+
+  Result<std::unique_ptr<EngineAssembly>> parts = assemble_engine(config);
+  if (!parts.ok()) return fail(parts.status());
+  const EngineAssembly& engine = *parts.value();
+  const std::string file =
+      options.file.empty() ? engine.model_path + "/golden/golden.json" : options.file;
+  const Result<std::vector<GoldenCase>> cases = read_golden(file);
+  if (!cases.ok()) return fail(cases.status());
+  const bool exact = engine.model->weight_dtype() == DType::kF32;
+  const double tolerance = options.tolerance > 0 ? options.tolerance : exact ? 0.02 : 0.05;
+  const auto completions =
+      run_offline(*engine.engine, make_requests(cases.value()), engine.engine_config.max_num_seqs);
+  if (!completions.ok()) return fail(completions.status());
+
+  Report report;
+  add_machine(report);
+  add_engine_section(report, engine);
+  const bool passed = judge_all(cases.value(), completions.value(), exact, tolerance, report);
+  const Status status = report.finish(std::cout, options.json);
+  if (!status.ok()) return fail(status);
+  return passed ? kExitOk : kExitFailed;
+}
+
+}  // namespace sluice

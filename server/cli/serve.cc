@@ -1,0 +1,121 @@
+// `sluice serve`: the server. The port opens first (alive, not ready), then the model loads, then
+// requests are served until SIGINT or SIGTERM.
+#include <chrono>
+
+#include "base/log.h"
+#include "base/text.h"
+#include "server/cli/command.h"
+#include "server/cli/serving.h"
+#include "server/cli/signals.h"
+#include "server/http/http_frontend.h"
+#include "server/local_service.h"
+#include "server/metrics.h"
+#include "server/version.h"
+
+namespace sluice {
+namespace {
+
+using std::chrono::milliseconds;
+using SteadyClock = std::chrono::steady_clock;
+
+milliseconds to_ms(double seconds) { return milliseconds(static_cast<int64_t>(seconds * 1e3)); }
+
+HttpOptions http_options(const ServerConfig& config) {
+  HttpOptions http;
+  http.host = config.host;
+  http.port = static_cast<uint16_t>(config.port);
+  http.threads = static_cast<int>(config.http_threads);
+  http.max_connections = static_cast<int>(config.max_connections);
+  http.max_header_bytes = static_cast<size_t>(config.max_header_bytes.value);
+  http.max_body_bytes = static_cast<size_t>(config.max_body_bytes.value);
+  http.max_pending_bytes = static_cast<size_t>(config.max_pending_bytes.value);
+  http.read_timeout = to_ms(config.read_timeout_s);
+  http.idle_timeout = to_ms(config.idle_timeout_s);
+  http.write_timeout = to_ms(config.write_timeout_s);
+  http.max_prompts = static_cast<int>(config.max_prompts);
+  return http;
+}
+
+LocalServiceOptions service_options(const ServerConfig& config, const std::string& model_name) {
+  LocalServiceOptions service;
+  service.names = config.served_model_names;
+  if (service.names.empty()) service.names = {model_name};
+  service.limits = service_limits(config);
+  service.stall_after = to_ms(config.stall_timeout_s);
+  return service;
+}
+
+// What an operator wants to see before the first request.
+void log_start(const EngineAssembly& parts, const std::string& url, double seconds) {
+  const EngineConfig& engine = parts.engine_config;
+  const ModelConfig& model = parts.model_config;
+  const double concurrency =
+      static_cast<double>(parts.kv_tokens()) / static_cast<double>(engine.max_model_len);
+  log_info(str("sluice ", version(), " (", version_commit(), ")"));
+  log_info(str("  model     ", parts.model_name, ", ", readable_count(model.num_parameters()),
+               " parameters, ", name_of(parts.model->weight_dtype()), ", from ", parts.model_path));
+  log_info(str("  device    ", parts.backend->info().name));
+  log_info(str("  KV cache  ", parts.kv_tokens(), " tokens, ",
+               readable_bytes(parts.storage->bytes()), ", ", name_of(parts.storage->layout().dtype),
+               ", prefix caching ", engine.enable_prefix_caching ? "on" : "off"));
+  log_info(str("  batch     ", engine.max_num_seqs, " sequences and ",
+               engine.max_num_batched_tokens, " tokens a step; room for ",
+               readable_count(static_cast<int64_t>(concurrency)), " requests of ",
+               engine.max_model_len, " tokens"));
+  log_info(str("  ready     ", url, " after ", static_cast<int64_t>(seconds * 1e3), " ms"));
+}
+
+std::string url_of(const std::string& host, uint16_t port) {
+  const bool v6 = host.find(':') != std::string::npos;
+  return str("http://", v6 ? "[" : "", host, v6 ? "]" : "", ":", port);
+}
+
+int serve(const ServerConfig& config, SignalWatch& signals) {
+  const auto begin = SteadyClock::now();
+  ServerConfig resolved = config;
+  const Result<std::string> model_path = resolve_model(config.model);
+  if (!model_path.ok()) return fail(model_path.status());
+  resolved.model = model_path.value();
+
+  // Destroyed from the last to the first: the front before the service, that before the engine.
+  std::unique_ptr<EngineAssembly> parts;
+  LocalService service(service_options(config, model_name(resolved.model)));
+  Metrics metrics(service.model().names.front());
+  Result<std::unique_ptr<HttpFrontend>> front =
+      HttpFrontend::start(service, metrics, http_options(config));
+  if (!front.ok()) return fail(front.status());
+
+  Result<std::unique_ptr<EngineAssembly>> assembled = assemble_engine(resolved);
+  if (!assembled.ok()) return fail(assembled.status());
+  parts = std::move(assembled).value();
+  Result<ServedModel> served = served_model(*parts);
+  if (!served.ok()) return fail(served.status());
+  parts->engine->start();
+  service.open(std::move(served).value());
+  const std::chrono::duration<double> spent = SteadyClock::now() - begin;
+  log_start(*parts, url_of(config.host, front.value()->port()), spent.count());
+
+  signals.wait();
+  log_info(str("stopping: running requests have ", config.shutdown_timeout_s,
+               " s; a second signal ends them at once"));
+  service.drain();
+  const int cut_off = front.value()->stop(to_ms(config.shutdown_timeout_s));
+  parts->engine->stop(Engine::Stop::kNow);
+  if (cut_off > 0) log_warning(str(cut_off, " responses were cut off"));
+  log_info("stopped");
+  return kExitOk;
+}
+
+}  // namespace
+
+int run_serve(const Arguments& arguments) {
+  OptionSet set("serve", "Serves a model over OpenAI's API.");
+  ServerConfig config;
+  add_server_options(set, config);
+  if (const auto status = read_options(set, arguments)) return *status;
+  if (const Status status = set_log_level(config.log_level); !status.ok()) return fail(status);
+  SignalWatch signals;
+  return serve(config, signals);
+}
+
+}  // namespace sluice

@@ -1,0 +1,30 @@
+// Tokenizer and limits of a service.
+#include "server/cli/serving.h"
+
+#include <utility>
+
+#include "server/text/model_text.h"
+
+namespace sluice {
+
+Result<ServedModel> served_model(const EngineAssembly& parts) {
+  Result<ModelText> text = load_model_text(parts.model_path);
+  if (!text.ok()) return text.status();
+  return ServedModel{.engine = parts.engine.get(),
+                     .text = std::make_shared<ModelText>(std::move(text).value()),
+                     .vocab_size = parts.model_config.vocab_size,
+                     .max_model_len = parts.engine_config.max_model_len,
+                     .eos_ids = parts.model_config.eos_ids,
+                     .defaults = parts.model_config.generation};
+}
+
+ServiceLimits service_limits(const ServerConfig& config) {
+  ServiceLimits limits;
+  limits.max_prompt_bytes = static_cast<size_t>(config.max_body_bytes.value);
+  limits.max_messages = static_cast<size_t>(config.max_messages);
+  limits.max_output_tokens = config.max_output_tokens;
+  limits.max_stop = static_cast<size_t>(config.max_stop_strings);
+  return limits;
+}
+
+}  // namespace sluice
