@@ -31,7 +31,7 @@ BAD = {
     "10,000 deep in a field": (("/v1/completions", b'{"prompt": ' * DEEP + b"1" + b"}" * DEEP), 400, ["64"]),
     "10,000 deep in an unknown field": (("/v1/completions", b'{"x": ' + b"[" * DEEP + b"]" * DEEP + b"}"), 400, ["64"]),
     "a key twice": (("/v1/completions", b'{"model": "sluice-tiny", "prompt": "a", "prompt": "b"}'), 400, ["prompt"]),
-    "invalid UTF-8": (("/v1/completions", b'{"model": "sluice-tiny", "prompt": "\xff\xfe"}'), 400, ["UTF-8"]),
+    "invalid UTF-8": (("/v1/completions", b'{"model": "sluice-tiny", "prompt": "\xff\xfe"}'), 400, ["encoding", "byte 37"]),
     "half a surrogate": (("/v1/completions", b'{"model": "sluice-tiny", "prompt": "\\ud83d"}'), 400, []),
     "NaN": (("/v1/completions", b'{"model": "sluice-tiny", "prompt": "hi", "temperature": NaN}'), 400, []),
     "1e999": (("/v1/completions", b'{"model": "sluice-tiny", "prompt": "hi", "temperature": 1e999}'), 400, []),
@@ -116,8 +116,8 @@ def test_is_refused_with_a_precise_message(server, canary, name):
     status, answer = server.exchange(oversize_request()) if target is None else server.post(*target)
     assert status == expected_status, answer
     error = answer["error"]
-    assert error["message"] and error["code"] == status
-    assert error["type"] == ("NotFoundError" if status == 404 else "invalid_request_error") or error["type"]
+    assert set(error) == {"message", "type", "param", "code"}
+    assert error["type"] == "invalid_request_error"
     for word in words:
         assert word in error["message"], error["message"]
     assert len(error["message"]) < 1000, "a message that repeats the input"

@@ -72,7 +72,7 @@ def test_completion_stream_is_the_same_text_in_pieces(client):
     whole = client.completions.create(prompt="The kernel", max_tokens=40, **GREEDY).choices[0].text
     chunks = list(client.completions.create(prompt="The kernel", max_tokens=40, stream=True, **GREEDY))
     assert "".join(chunk.choices[0].text for chunk in chunks) == whole
-    assert len(chunks) > 10
+    assert len(chunks) > 2  # tokens that wait for a busy client travel together
     assert chunks[-1].choices[0].finish_reason == "length"
 
 
