@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/mix.h"
 #include "base/text.h"
 #include "engine/admission.h"
 
@@ -12,12 +13,6 @@ namespace {
 
 // How long the idle loop sleeps at most; a submission or a stop wakes it.
 constexpr std::chrono::milliseconds kIdlePatience{1000};
-// SplitMix64's finaliser: seeds of requests that bring none.
-uint64_t mix(uint64_t x) {
-  x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9U;
-  x = (x ^ (x >> 27)) * 0x94d049bb133111ebU;
-  return x ^ (x >> 31);
-}
 
 double to_ms(std::chrono::steady_clock::duration duration) {
   return std::chrono::duration<double, std::milli>(duration).count();
@@ -143,12 +138,10 @@ void Engine::take_in(RequestQueue::Drained& inbox) {
     }
     const auto found = active_.find(wish.id);
     if (found == active_.end()) continue;
-    for (const SequencePtr& sequence : found->second.choices) {
-      if (sequence->choice != wish.choice) continue;
-      const SequencePtr keep = sequence;
-      end_choice(keep, FinishReason::kCancelled, why);
-      break;
-    }
+    const std::vector<SequencePtr>& choices = found->second.choices;
+    if (wish.choice < 0 || wish.choice >= static_cast<int>(choices.size())) continue;
+    end_choice(SequencePtr(choices[static_cast<size_t>(wish.choice)]), FinishReason::kCancelled,
+               why);
   }
 }
 
@@ -161,7 +154,7 @@ void Engine::open(RequestPtr request) {
     return;
   }
   const uint64_t order = num_opened_++;
-  const uint64_t seed = sampling.seed.value_or(mix(config_.seed + mix(order + 1)));
+  const uint64_t seed = sampling.seed.value_or(mix64(config_.seed + mix64(order + 1)));
   Active& active = place->second;
   active.unfinished = sampling.n;
   for (int choice = 0; choice < sampling.n; ++choice) {

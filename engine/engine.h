@@ -91,7 +91,8 @@ class Engine {
   void end_all(FinishReason finish, const Status& why);
   void fail_step(const StepPlan& plan, const char* what);
   void give_up(const RequestQueue::Drained& inbox, const char* what);
-  static void refuse(const Request& request, const Status& why);
+  void push_error(const Request& request, int choice, const Status& why) const;
+  void refuse(const Request& request, const Status& why) const;
   static Status stopped_after_a_bug();
   void publish_stats();
 

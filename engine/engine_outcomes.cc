@@ -14,15 +14,6 @@ namespace {
 // A device that fails this many steps in a row will not recover.
 constexpr int kMaxFailuresInARow = 3;
 
-void push_error(const Request& request, int choice, const Status& why) {
-  TokenEvent event;
-  event.choice = choice;
-  event.finish = FinishReason::kError;
-  event.error = why;
-  event.time = std::chrono::steady_clock::now();
-  request.output->push(std::move(event));
-}
-
 }  // namespace
 
 void Engine::apply(const StepEntry& entry, StepOutput& output) {
@@ -160,8 +151,17 @@ void Engine::give_up(const RequestQueue::Drained& inbox, const char* what) {
   publish_stats();
 }
 
+void Engine::push_error(const Request& request, int choice, const Status& why) const {
+  TokenEvent event;
+  event.choice = choice;
+  event.finish = FinishReason::kError;
+  event.error = why;
+  event.time = now_;
+  request.output->push(std::move(event));
+}
+
 // Answers a request that has no sequences.
-void Engine::refuse(const Request& request, const Status& why) {
+void Engine::refuse(const Request& request, const Status& why) const {
   for (int choice = 0; choice < request.sampling.n; ++choice) push_error(request, choice, why);
 }
 

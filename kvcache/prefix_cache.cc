@@ -5,23 +5,17 @@
 #include <bit>
 
 #include "base/check.h"
+#include "base/mix.h"
 
 namespace sluice {
 namespace {
 
-// The finaliser of SplitMix64 (Steele, Lea, Flood, OOPSLA 2014).
-uint64_t mix(uint64_t x) {
-  x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9U;
-  x = (x ^ (x >> 27)) * 0x94d049bb133111ebU;
-  return x ^ (x >> 31);
-}
-
 uint64_t hash_of(uint64_t parent, uint64_t salt, PrefixCache::BlockTokens tokens) {
-  uint64_t hash = mix(parent + 0x9e3779b97f4a7c15U) ^ mix(salt);
+  uint64_t hash = mix64(parent + kGoldenGamma) ^ mix64(salt);
   for (size_t i = 0; i < tokens.size(); i += 2) {
     const uint64_t pair = static_cast<uint64_t>(static_cast<uint32_t>(tokens[i])) << 32 |
                           static_cast<uint32_t>(tokens[i + 1]);
-    hash = mix(hash ^ pair) + 0x9e3779b97f4a7c15U;
+    hash = mix64(hash ^ pair) + kGoldenGamma;
   }
   return hash;
 }

@@ -6,22 +6,17 @@
 #include <utility>
 
 #include "base/check.h"
+#include "base/mix.h"
 
 namespace sluice {
 namespace {
 
-uint64_t mix(uint64_t x) {
-  x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9U;
-  x = (x ^ (x >> 27)) * 0x94d049bb133111ebU;
-  return x ^ (x >> 31);
-}
-
 // `hash` is that of the slots before.
 uint64_t slot_of(uint64_t hash, TokenId token) {
-  return mix(hash + 0x9e3779b97f4a7c15U + static_cast<uint32_t>(token));
+  return mix64(hash + kGoldenGamma + static_cast<uint32_t>(token));
 }
 
-uint64_t extend(uint64_t hash, uint64_t slot) { return mix(hash ^ slot) + slot; }
+uint64_t extend(uint64_t hash, uint64_t slot) { return mix64(hash ^ slot) + slot; }
 
 uint64_t hash_of(std::span<const TokenId> prefix) {
   uint64_t hash = 0;
@@ -30,7 +25,7 @@ uint64_t hash_of(std::span<const TokenId> prefix) {
 }
 
 TokenId token_of(uint64_t hash, bool greedy, uint64_t seed, int vocab_size) {
-  const uint64_t draw = greedy ? mix(hash) : mix(hash ^ mix(seed + 1));
+  const uint64_t draw = greedy ? mix64(hash) : mix64(hash ^ mix64(seed + 1));
   return static_cast<TokenId>(draw % static_cast<uint64_t>(vocab_size));
 }
 
