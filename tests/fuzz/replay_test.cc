@@ -5,6 +5,7 @@
 #include <fstream>
 #include <iterator>
 
+#include "http_bodies.h"
 #include "model_files.h"
 #include "text_inputs.h"
 
@@ -24,6 +25,7 @@ void replay(const std::string& corpus, void (*read)(std::span<const std::byte>))
   EXPECT_GT(count, 10);
 }
 
+TEST(FuzzCorpus, HttpBodiesReplayWithoutACrash) { replay("http", read_http_body); }
 TEST(FuzzCorpus, ModelFilesReplayWithoutACrash) { replay("model_files", read_model_file); }
 TEST(FuzzCorpus, TextReplaysWithoutACrash) { replay("text", read_text_input); }
 
