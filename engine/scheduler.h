@@ -12,8 +12,7 @@
 //            they run out, the running sequence of the last rank is preempted
 //   decodes  running sequences that miss one token
 //   chunks   running sequences that miss more, best rank first, within the prefill budget
-//   waiting  best rank first, while there are seats, budget and blocks for all its known tokens;
-//   the
+//   waiting  best rank first, while there are seats, budget and blocks for all known tokens; the
 //            first that does not fit ends the step, so nobody overtakes it
 //
 // The choices of a request with n > 1 follow the first one until it has computed their prompt, then

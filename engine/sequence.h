@@ -27,23 +27,25 @@ enum class SequenceState : uint8_t {
 struct Sequence {
   RequestPtr request;
   int choice = 0;
+  uint64_t order = 0;  // arrival number of the request: FCFS among equal priorities
+  uint64_t seed = 0;
+
+  // Progress; the scheduler's from here on.
   std::vector<TokenId> tokens;
   int num_pending = 0;  // 0 ... steps in flight
   int64_t num_computed = 0;
   BlockTable table;
   SequenceState state = SequenceState::kWaiting;
-  uint64_t seed = 0;
   int num_preemptions = 0;
-  uint64_t order = 0;  // arrival number of the request: FCFS among equal priorities
-
+  bool awaits_first_seat = false;  // counts in Scheduler::num_unstarted_requests()
   // kFollowing choices of the same request, to be forked from this one; theirs is its `leader`.
   std::vector<std::shared_ptr<Sequence>> followers;
   Sequence* leader = nullptr;
-
   int64_t cached_tokens = 0;  // prompt tokens found in the prefix cache when first admitted
-  std::vector<TokenLogprob> prompt_logprobs;  // collected so far, positions 1 ...
+
+  // What the client is told; the engine's. A preemption changes nothing here.
   bool started = false;                       // an event of it is out
-  bool awaits_first_seat = false;             // counts in Scheduler::num_unstarted_requests()
+  std::vector<TokenLogprob> prompt_logprobs;  // positions 1 ..., until the first event takes them
   std::chrono::steady_clock::time_point last_token_time;
 
   int64_t prompt_len() const { return static_cast<int64_t>(request->prompt.size()); }
