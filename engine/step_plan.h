@@ -16,10 +16,11 @@ struct StepEntry {
   std::shared_ptr<Sequence> sequence;
   int64_t first = 0;  // = num_computed when planned
   int num_new = 0;
-  bool samples =
-      false;  // the chunk reaches the last token: a next token is sampled from its last row
-  bool last_is_pending =
-      false;  // the last token's id is what the step before samples for this sequence
+  // The chunk reaches the last token: a next token is sampled from its last row. Never in a request
+  // with max_tokens 0.
+  bool samples = false;
+  // The last token's id is what the step before samples for this sequence.
+  bool last_is_pending = false;
   // Prompt positions scored from this chunk's rows: row i scores token i + 1, for i in
   // [score_first, score_last) counted in the sequence; equal when nothing is scored.
   int64_t score_first = 0;

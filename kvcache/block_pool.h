@@ -1,8 +1,8 @@
 // BlockPool: a fixed set of block ids with reference counts and one free list. It owns no bytes.
 //
-//   take <- [ plain | plain | plain | cached (oldest) | cached | cached (newest) ] <- let go,
-//   cached
-//             ^- let go, plain
+//   take <- | plain | plain | plain | cached, oldest | cached | cached, newest | <- let go, cached
+//           ^
+//           let go, plain
 //
 // A free block is plain (nobody can ask for its content) or cached (the prefix cache may revive
 // it). Plain ones are taken first, then cached ones, least recently let go first. The list is

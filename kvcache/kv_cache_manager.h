@@ -1,8 +1,9 @@
-// KvCacheManager: the four verbs of memory, in tokens. It never names a request.
+// KvCacheManager: the verbs of memory, in tokens. It never names a request.
 //
 //   match_prefix   fills an empty table with cached blocks that hold a prefix of `tokens`
 //   reserve        grows a table to hold n tokens, all or nothing
 //   publish        makes a table's full, computed blocks findable by their content
+//   fork           lets an empty table share another one's full blocks
 //   release        gives a table's blocks back; published ones stay findable until reused
 //
 // A block is free (in nobody's table) or held (reference count >= 1). Free blocks that carry a hash
