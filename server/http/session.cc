@@ -121,7 +121,7 @@ class Session : public Connection, public std::enable_shared_from_this<Session> 
   boost::beast::flat_buffer buffer_;
   std::optional<Parser> parser_;
   bool watching_ = false;
-  bool timed_out_ = false;
+  bool timed_out_ = false;  // while reading; what was read meanwhile does not count any more
 
   Framing framing_;  // of the response in hand
   bool can_chunk_ = true;
@@ -194,7 +194,7 @@ void Session::read_request() {
 
 void Session::on_header(ErrorCode error) {
   if (state_ != State::kReading) return;
-  if (error) return on_read_error(error);
+  if (error || timed_out_) return on_read_error(error);
   const bool expects = boost::beast::iequals((*parser_).get()[http::field::expect], "100-continue");
   if (!expects || parser_->is_done()) return read_body();
   static constexpr std::string_view kContinue = "HTTP/1.1 100 Continue\r\n\r\n";
@@ -209,7 +209,7 @@ void Session::read_body() {
   http::async_read(socket_, buffer_, *parser_,
                    [self = shared_from_this()](ErrorCode error, size_t) {
                      if (self->state_ != State::kReading) return;
-                     if (error) return self->on_read_error(error);
+                     if (error || self->timed_out_) return self->on_read_error(error);
                      self->dispatch();
                    });
 }
