@@ -12,9 +12,10 @@ std::ostream& operator<<(std::ostream& out, const AttendShape& shape) {
              << short_name(shape.activations);
 }
 
-std::vector<double> StepOutput::values() const {
-  std::vector<double> all(bytes.size() / size_of(dtype));
-  for (size_t i = 0; i < all.size(); ++i) {
+std::vector<double> StepOutput::values(int stride) const {
+  std::vector<double> all;
+  for (size_t i = 0; i < bytes.size() / size_of(dtype); ++i) {
+    if (static_cast<int64_t>(i) / row_width % stride != 0) continue;
     float value = 0;
     BF16 narrow;
     if (dtype == DType::kF32) {
@@ -23,7 +24,7 @@ std::vector<double> StepOutput::values() const {
       std::memcpy(&narrow, &bytes[i * sizeof(BF16)], sizeof(BF16));
       value = to_float(narrow);
     }
-    all[i] = value;
+    all.push_back(value);
   }
   return all;
 }
@@ -131,9 +132,13 @@ RaggedBatch AttendFixture::batch_of(const std::vector<Chunk>& chunks,
 }
 
 StepOutput AttendFixture::run(const std::vector<Chunk>& chunks) {
+  return attend(write(chunks), nullptr);
+}
+
+RaggedBatch AttendFixture::write(const std::vector<Chunk>& chunks) {
   for (const Chunk& chunk : chunks) sequences_[chunk.sequence].done += chunk.tokens;
   std::vector<double> qkv;
-  const RaggedBatch batch = batch_of(chunks, qkv);
+  RaggedBatch batch = batch_of(chunks, qkv);
   qkv_ = std::make_unique<DeviceTensor>(backend_, shape_.activations, batch.num_tokens(),
                                         row_width(), /*padding=*/3);
   qkv_->set(qkv);
@@ -143,7 +148,7 @@ StepOutput AttendFixture::run(const std::vector<Chunk>& chunks) {
                        shape_.head_dim};
   backend_.rope_append_kv(qkv_->view(), shape_.q_heads, rope, view, kv_view());
   qkv_->check_guards();
-  return attend(batch, nullptr);
+  return batch;
 }
 
 StepOutput AttendFixture::run_again(const std::vector<Chunk>& chunks, const RunsOf& runs_of) {
@@ -174,7 +179,7 @@ StepOutput AttendFixture::attend(const RaggedBatch& batch, const KvRunsView* run
   const RaggedBatchView view = upload_batch(backend_, batch, uploads);
   backend_.attend(out.view(), qkv_->view().columns(0, width), shape_.q_heads, scale(), view,
                   kv_view(), runs);
-  StepOutput step{shape_.activations, out.dense_bytes()};
+  StepOutput step{shape_.activations, out.dense_bytes(), width};
   out.check_guards();
   return step;
 }
@@ -186,12 +191,12 @@ void AttendFixture::append(std::vector<std::byte>& to, const StepOutput& step, i
   to.insert(to.end(), step.bytes.begin(), step.bytes.begin() + static_cast<int64_t>(count));
 }
 
-std::vector<double> AttendFixture::reference(int index, int first_row, const RunLists* runs) const {
+std::vector<double> AttendFixture::reference(int index, RowRange rows, const RunLists* runs) const {
   const Sequence& sequence = sequences_[index];
   const int d = shape_.head_dim;
   const int group = shape_.q_heads / shape_.kv_heads;
   std::vector<double> out;
-  for (int t = first_row; t < sequence.tokens; ++t) {
+  for (int t = rows.first; t < std::min(rows.end, sequence.tokens); t += rows.stride) {
     for (int h = 0; h < shape_.q_heads; ++h) {
       const int g = h / group;
       const auto seen = [&](int key) {

@@ -24,6 +24,13 @@ struct Chunk {
   int sequence, tokens;
 };
 
+// Every `stride`-th row of [first, end).
+struct RowRange {
+  int first = 0;
+  int end = INT32_MAX;  // at most the sequence's
+  int stride = 1;
+};
+
 // Run lists of sequence 0 by (query tile, KV head).
 using RunLists = std::map<std::pair<int, int>, std::vector<KvRun>>;
 // (sequence's place in the batch, query tile, KV head) -> its runs.
@@ -33,7 +40,8 @@ using RunsOf = std::function<std::vector<KvRun>(int, int, int)>;
 struct StepOutput {
   DType dtype;
   std::vector<std::byte> bytes;
-  std::vector<double> values() const;
+  int64_t row_width;
+  std::vector<double> values(int stride = 1) const;  // of every `stride`-th row
 };
 
 class AttendFixture {
@@ -42,15 +50,17 @@ class AttendFixture {
   AttendFixture(Backend& backend, AttendShape shape, std::vector<int> lengths, uint32_t seed);
 
   void fill_arena(unsigned char byte);
-  // rope_append_kv and attend of the chunks as one step; moves their sequences forward.
+  // rope_append_kv alone of the chunks; moves their sequences forward.
+  RaggedBatch write(const std::vector<Chunk>& chunks);
+  // rope_append_kv and attend of the chunks as one step.
   StepOutput run(const std::vector<Chunk>& chunks);
   // attend alone, of chunks that the latest run() ended with, cut to runs.
   StepOutput run_again(const std::vector<Chunk>& chunks, const RunsOf& runs_of);
   // Appends the first `rows` out rows of a step (all when < 0).
   void append(std::vector<std::byte>& to, const StepOutput& step, int rows = -1) const;
 
-  // out rows [first_row, end) of a whole sequence, cut to `runs` where not null.
-  std::vector<double> reference(int sequence, int first_row = 0,
+  // Out rows of a whole sequence in double, cut to `runs` where not null.
+  std::vector<double> reference(int sequence, RowRange rows = {},
                                 const RunLists* runs = nullptr) const;
   Tolerance tolerance() const { return attend_tolerance(shape_.kv, shape_.activations, 1); }
 

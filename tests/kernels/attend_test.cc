@@ -22,7 +22,7 @@ constexpr AttendShape kShapes[] = {
 
 TEST_P(Attend, WholePromptsMatchReference) {
   for (const AttendShape& shape : kShapes) {
-    for (const int length : {1, 2, 63, 64, 65, 150}) {
+    for (const int length : {1, 2, 63, 65, 130}) {
       SCOPED_TRACE(testing::Message() << shape << ", " << length << " tokens");
       AttendFixture fixture(backend(), shape, {length}, /*seed=*/length);
       const auto got = fixture.run({{0, length}});
@@ -35,7 +35,7 @@ TEST_P(Attend, DecodesChunksAndPromptsShareABatch) {
   for (const AttendShape& shape : kShapes) {
     SCOPED_TRACE(testing::Message() << shape);
     AttendFixture fixture(backend(), shape, {130, 1, 64, 77}, /*seed=*/5);
-    fixture.run({{0, 129}, {2, 40}, {3, 13}});
+    fixture.write({{0, 129}, {2, 40}, {3, 13}});
     const auto got = fixture.run({{0, 1}, {1, 1}, {2, 24}, {3, 64}});
     std::vector<double> want;
     const int first[] = {129, 0, 40, 13};
@@ -47,22 +47,26 @@ TEST_P(Attend, DecodesChunksAndPromptsShareABatch) {
   }
 }
 
-// Long enough that a backend with many processors cuts the keys into parts and merges them: a
-// decode, and a chunk whose rows see different numbers of keys.
+// Long enough that a backend with many processors cuts the keys into parts and merges them: a chunk
+// whose rows see different numbers of keys, a short one, a decode.
 TEST_P(Attend, LongSequencesMatchReference) {
-  constexpr int kLength = 3000;
+  constexpr int kLength = 2600;
   for (const int head_dim : {64, 128}) {
-    for (const int chunk : {1, 5, 200}) {
+    const AttendShape shape{.q_heads = 4,
+                            .kv_heads = 1,
+                            .head_dim = head_dim,
+                            .kv = DType::kBF16,
+                            .activations = DType::kBF16};
+    AttendFixture fixture(backend(), shape, {kLength}, /*seed=*/11);
+    int done = kLength - 200 - 5 - 1;
+    fixture.write({{0, done}});
+    for (const int chunk : {200, 5, 1}) {
       SCOPED_TRACE(testing::Message() << "head_dim " << head_dim << ", chunk of " << chunk);
-      const AttendShape shape{.q_heads = 4,
-                              .kv_heads = 1,
-                              .head_dim = head_dim,
-                              .kv = DType::kBF16,
-                              .activations = DType::kBF16};
-      AttendFixture fixture(backend(), shape, {kLength}, /*seed=*/11);
-      fixture.run({{0, kLength - chunk}});
+      const int stride = std::max(1, chunk / 4);
       const auto got = fixture.run({{0, chunk}});
-      expect_close(got.values(), fixture.reference(0, kLength - chunk), fixture.tolerance());
+      const auto want = fixture.reference(0, {done, done + chunk, stride});
+      expect_close(got.values(stride), want, fixture.tolerance());
+      done += chunk;
     }
   }
 }
@@ -91,16 +95,6 @@ TEST_P(Attend, BatchInvariant) {
   EXPECT_TRUE(rows == whole.bytes) << "decoded beside others";
 }
 
-TEST_P(Attend, LongDecodeMatchesReference) {
-  const AttendShape shape = {
-      .q_heads = 4, .kv_heads = 2, .head_dim = 64, .kv = DType::kBF16, .activations = DType::kF32};
-  constexpr int kLength = 2500;
-  AttendFixture fixture(backend(), shape, {kLength}, /*seed=*/3);
-  fixture.run({{0, kLength - 1}});
-  const auto got = fixture.run({{0, 1}});
-  expect_close(got.values(), fixture.reference(0, kLength - 1), fixture.tolerance());
-}
-
 // Slots that no token of the sequence fills hold NaN: they must not reach any result.
 TEST_P(Attend, IgnoresWhatStaleSlotsHold) {
   for (const AttendShape& shape : kShapes) {
@@ -123,7 +117,7 @@ TEST_P(Attend, RunsOfEverythingEqualNoRuns) {
   for (const AttendShape& shape : kShapes) {
     SCOPED_TRACE(testing::Message() << shape);
     AttendFixture fixture(backend(), shape, {200, 70}, /*seed=*/6);
-    fixture.run({{0, 60}});
+    fixture.write({{0, 60}});
     const std::vector<Chunk> chunks = {{0, 140}, {1, 70}};
     const auto dense = fixture.run(chunks);
     const auto one_run =
@@ -142,7 +136,7 @@ TEST_P(Attend, AnyRunsEqualAMaskedReference) {
     SCOPED_TRACE(testing::Message() << shape);
     constexpr int kLength = 210;
     AttendFixture fixture(backend(), shape, {kLength}, /*seed=*/9);
-    fixture.run({{0, kLength}});
+    fixture.write({{0, kLength}});
     RunLists lists;
     const auto runs_of = [&](int, int tile, int head) {
       std::vector<KvRun>& runs = lists[{tile, head}];
@@ -155,14 +149,14 @@ TEST_P(Attend, AnyRunsEqualAMaskedReference) {
       return runs;
     };
     const auto got = fixture.run_again({{0, kLength}}, runs_of);
-    expect_close(got.values(), fixture.reference(0, 0, &lists), fixture.tolerance());
+    expect_close(got.values(), fixture.reference(0, {}, &lists), fixture.tolerance());
   }
 }
 
 TEST_P(Attend, RowsWithoutKeysAreZero) {
   const AttendShape shape = kShapes[0];
   AttendFixture fixture(backend(), shape, {5}, /*seed=*/2);
-  fixture.run({{0, 5}});
+  fixture.write({{0, 5}});
   const auto got = fixture.run_again({{0, 5}}, [](int, int, int) {
     return std::vector<KvRun>{{3, 9}};  // rows 0 to 2 see none of it
   });

@@ -1,0 +1,253 @@
+#include "kernels/checked_backend.h"
+
+#include <algorithm>
+#include <cmath>
+#include <vector>
+
+#include "base/text.h"
+
+namespace sluice {
+
+// One buffer of the subject and its shadow.
+struct CheckedBackend::Shadow {
+  Buffer subject, reference;
+};
+
+struct CheckedBackend::Shadows {
+  std::map<const std::byte*, Shadow> buffers;  // by the subject's first byte
+  std::map<const void*, std::pair<Weight, Weight>>
+      weights;  // subject's and reference's, by storage
+};
+
+CheckedBackend::CheckedBackend(std::unique_ptr<Backend> subject, std::unique_ptr<Backend> reference,
+                               CheckTolerance tolerance)
+    : tolerance_(tolerance),
+      subject_(std::move(subject)),
+      reference_(std::move(reference)),
+      shadows_(std::make_shared<Shadows>()) {}
+
+CheckedBackend::~CheckedBackend() = default;
+
+BackendInfo CheckedBackend::info() const {
+  BackendInfo info = subject_->info();
+  info.name += str(", checked against ", reference_->info().name);
+  return info;
+}
+DType CheckedBackend::activation_dtype(DType weights) const {
+  return subject_->activation_dtype(weights);
+}
+bool CheckedBackend::batch_invariant() const { return subject_->batch_invariant(); }
+
+void CheckedBackend::synchronize() {
+  subject_->synchronize();
+  reference_->synchronize();
+}
+
+// ---- memory: each buffer and weight in two copies, released together
+
+Result<Buffer> CheckedBackend::allocate(size_t bytes, Memory where) {
+  if (where == Memory::kHost) return subject_->allocate(bytes, where);
+  Result<Buffer> subject = subject_->allocate(bytes, where);
+  if (!subject.ok()) return subject;
+  Result<Buffer> reference = reference_->allocate(bytes, where);
+  if (!reference.ok()) return reference;
+  void* data = subject->data();
+  shadows_->buffers[static_cast<std::byte*>(data)] = {std::move(subject).value(),
+                                                      std::move(reference).value()};
+  return Buffer(data, bytes, [shadows = shadows_](void* p) {
+    shadows->buffers.erase(static_cast<std::byte*>(p));
+  });
+}
+
+const void* CheckedBackend::shadow_of(const void* p) const {
+  const auto* byte = static_cast<const std::byte*>(p);
+  auto after = shadows_->buffers.upper_bound(byte);
+  if (after == shadows_->buffers.begin()) return p;
+  const auto& [first, pair] = *--after;
+  const auto offset = static_cast<size_t>(byte - first);
+  return offset < pair.subject.bytes() ? pair.reference.as<std::byte>() + offset : p;
+}
+
+TensorView CheckedBackend::shadow(TensorView x) const {
+  x.data = shadow(x.data);
+  return x;
+}
+
+RaggedBatchView CheckedBackend::shadow(const RaggedBatchView& batch) const {
+  RaggedBatchView to = batch;
+  to.token_ids = shadow(batch.token_ids);
+  to.positions = shadow(batch.positions);
+  to.q_indptr = shadow(batch.q_indptr);
+  to.kv_lens = shadow(batch.kv_lens);
+  to.block_indptr = shadow(batch.block_indptr);
+  to.blocks = shadow(batch.blocks);
+  return to;
+}
+
+KvCacheView CheckedBackend::shadow(const KvCacheView& kv) const {
+  KvCacheView to = kv;
+  to.arena = shadow(kv.arena);
+  SLUICE_CHECK(to.arena != kv.arena);  // the two arrangements must not share an arena
+  return to;
+}
+
+const Weight& CheckedBackend::shadow(const Weight& weight) const {
+  return shadows_->weights.at(weight.storage.data()).second;
+}
+
+Result<Weight> CheckedBackend::pair(Result<Weight> subject, Result<Weight> reference) {
+  if (!subject.ok()) return subject;
+  if (!reference.ok()) return reference;
+  const Weight& held = subject.value();
+  void* data = held.storage.data();
+  Weight handle{held.name, held.dtype, held.rows, held.cols,
+                Buffer(data, held.storage.bytes(),
+                       [shadows = shadows_](void* p) { shadows->weights.erase(p); })};
+  shadows_->weights[data] = {std::move(subject).value(), std::move(reference).value()};
+  return handle;
+}
+
+Result<Weight> CheckedBackend::do_load_weight(std::string name, std::span<const TensorView> parts,
+                                              DType dtype) {
+  return pair(subject_->load_weight(name, parts, dtype),
+              reference_->load_weight(name, parts, dtype));
+}
+
+Result<Weight> CheckedBackend::do_random_weight(std::string name, int64_t rows, int64_t cols,
+                                                DType dtype, uint64_t seed, float scale) {
+  return pair(subject_->random_weight(name, rows, cols, dtype, seed, scale),
+              reference_->random_weight(name, rows, cols, dtype, seed, scale));
+}
+
+// ---- transfers: to both copies
+
+void CheckedBackend::copy(void* to, const void* from, size_t bytes) {
+  subject_->copy(to, from, bytes);
+  if (shadow(to) != to) reference_->copy(shadow(to), shadow(from), bytes);
+}
+
+void CheckedBackend::fill_zero(void* to, size_t bytes) {
+  subject_->fill_zero(to, bytes);
+  if (shadow(to) != to) reference_->fill_zero(shadow(to), bytes);
+}
+
+// ---- ops: on both, then compared
+
+namespace {
+
+std::vector<float> read(Backend& backend, const TensorView& x) {
+  std::vector<std::byte> row(static_cast<size_t>(x.cols) * size_of(x.dtype));
+  std::vector<float> values;
+  for (int64_t r = 0; r < x.rows; ++r) {
+    backend.copy(row.data(), x.row_ptr(r), row.size());
+    backend.synchronize();
+    for (int64_t c = 0; c < x.cols; ++c) {
+      values.push_back(x.dtype == DType::kF32
+                           ? reinterpret_cast<const float*>(row.data())[c]
+                           : to_float(reinterpret_cast<const BF16*>(row.data())[c]));
+    }
+  }
+  return values;
+}
+
+}  // namespace
+
+void CheckedBackend::compare(const char* op, const TensorView& written) {
+  const TensorView twin = shadow(written);
+  SLUICE_CHECK(twin.data != written.data);  // else both backends wrote the same memory
+  const std::vector<float> got = read(*subject_, written);
+  const std::vector<float> want = read(*reference_, twin);
+  float worst = 0;
+  size_t at = 0;
+  for (size_t i = 0; i < got.size(); ++i) {
+    if (std::isnan(got[i]) && std::isnan(want[i])) continue;
+    const float allowed =
+        tolerance_.relative * std::max(std::fabs(got[i]), std::fabs(want[i])) + tolerance_.absolute;
+    const float excess = std::fabs(got[i] - want[i]) / allowed;
+    if (excess <= worst) continue;
+    worst = std::isnan(excess) ? INFINITY : excess;
+    at = i;
+  }
+  if (worst > 1) {
+    const auto cols = static_cast<size_t>(written.cols);
+    fail_check(
+        __FILE__, __LINE__,
+        str(op, " [", written.rows, ", ", written.cols, "]: ", subject_->info().name, " and ",
+            reference_->info().name, " differ most at [", at / cols, ", ", at % cols,
+            "]: ", got[at], " vs ", want[at], ", ", worst, " times the tolerance"));
+  }
+  const size_t bytes = static_cast<size_t>(written.cols) * size_of(written.dtype);
+  std::vector<std::byte> row(bytes);
+  for (int64_t r = 0; r < written.rows; ++r) {
+    subject_->copy(row.data(), written.row_ptr(r), bytes);
+    subject_->synchronize();
+    reference_->copy(twin.row_ptr(r), row.data(), bytes);
+    reference_->synchronize();
+  }
+}
+
+void CheckedBackend::do_embed(TensorView out, const Weight& table, const TokenId* ids) {
+  subject_->embed(out, table, ids);
+  reference_->embed(shadow(out), shadow(table), shadow(ids));
+  compare("embed", out);
+}
+
+void CheckedBackend::do_rms_norm(TensorView out, TensorView x, TensorView weight, float eps) {
+  subject_->rms_norm(out, x, weight, eps);
+  reference_->rms_norm(shadow(out), shadow(x), shadow(weight), eps);
+  compare("rms_norm", out);
+}
+
+void CheckedBackend::do_add_rms_norm(TensorView out, TensorView residual, TensorView delta,
+                                     TensorView weight, float eps) {
+  subject_->add_rms_norm(out, residual, delta, weight, eps);
+  reference_->add_rms_norm(shadow(out), shadow(residual), shadow(delta), shadow(weight), eps);
+  compare("add_rms_norm residual", residual);
+  compare("add_rms_norm", out);
+}
+
+void CheckedBackend::do_gemm(TensorView out, TensorView x, const Weight& weight) {
+  subject_->gemm(out, x, weight);
+  reference_->gemm(shadow(out), shadow(x), shadow(weight));
+  compare(str("gemm ", weight.name).c_str(), out);
+}
+
+void CheckedBackend::do_silu_mul(TensorView out, TensorView gate_up) {
+  subject_->silu_mul(out, gate_up);
+  reference_->silu_mul(shadow(out), shadow(gate_up));
+  compare("silu_mul", out);
+}
+
+void CheckedBackend::do_rope_append_kv(TensorView qkv, int num_q_heads, const RopeTable& rope,
+                                       const RaggedBatchView& batch, const KvCacheView& kv) {
+  RopeTable twin = rope;
+  twin.cos = shadow(rope.cos);
+  twin.sin = shadow(rope.sin);
+  subject_->rope_append_kv(qkv, num_q_heads, rope, batch, kv);
+  reference_->rope_append_kv(shadow(qkv), num_q_heads, twin, shadow(batch), shadow(kv));
+  compare("rope_append_kv", qkv.columns(0, int64_t{num_q_heads} * kv.head_dim));
+}
+
+void CheckedBackend::do_attend(TensorView out, TensorView q, int num_q_heads, float scale,
+                               const RaggedBatchView& batch, const KvCacheView& kv,
+                               const KvRunsView* runs) {
+  subject_->attend(out, q, num_q_heads, scale, batch, kv, runs);
+  KvRunsView twin;
+  if (runs != nullptr)
+    twin = {shadow(runs->tile_indptr), shadow(runs->run_indptr), shadow(runs->runs)};
+  reference_->attend(shadow(out), shadow(q), num_q_heads, scale, shadow(batch), shadow(kv),
+                     runs == nullptr ? nullptr : &twin);
+  compare("attend", out);
+}
+
+void CheckedBackend::do_gather_rows(TensorView out, TensorView x, const int32_t* rows) {
+  subject_->gather_rows(out, x, rows);
+  reference_->gather_rows(shadow(out), shadow(x), shadow(rows));
+  compare("gather_rows", out);
+}
+
+void CheckedBackend::do_sample(SampledTokens& out, TensorView logits, const SamplingBatch& batch) {
+  subject_->sample(out, logits, batch);
+}
+
+}  // namespace sluice

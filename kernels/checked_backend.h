@@ -1,0 +1,87 @@
+// CheckedBackend: runs two backends on the same inputs, op by op, and stops at the first result
+// that differs too much, naming the op and its worst element. For tests and for a nightly run over
+// a real model; several times slower than either. (lc0's `check` backend is the idea.)
+//
+//   caller -> op -> subject    on the subject's memory          -> compared, in f32
+//               \-> reference  on a shadow of every buffer      -> / then overwritten by the
+//               subject's
+//
+// Overwriting keeps errors from adding up: each op is judged on the inputs that the subject had.
+// The K and V tiles are each backend's own arrangement; they are compared through attend.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <span>
+#include <string>
+
+#include "kernels/backend.h"
+
+namespace sluice {
+
+// Largest |a - b| allowed: relative * max(|a|, |b|) + absolute.
+struct CheckTolerance {
+  float relative = 0.03F;
+  float absolute = 0.02F;
+};
+
+// Both backends must share a memory space for Memory::kHost. Every tensor that an op writes must
+// lie in buffers that this backend allocated. A difference throws InternalError. Sampling runs on
+// the subject alone: near-ties may fall either way.
+class CheckedBackend final : public Backend {
+ public:
+  CheckedBackend(std::unique_ptr<Backend> subject, std::unique_ptr<Backend> reference,
+                 CheckTolerance tolerance);
+  ~CheckedBackend() override;
+
+  BackendInfo info() const override;
+  DType activation_dtype(DType weights) const override;
+  Result<Buffer> allocate(size_t bytes, Memory where) override;
+  void copy(void* to, const void* from, size_t bytes) override;
+  void fill_zero(void* to, size_t bytes) override;
+  void synchronize() override;
+  bool batch_invariant() const override;
+
+ private:
+  Result<Weight> do_load_weight(std::string name, std::span<const TensorView> parts,
+                                DType dtype) override;
+  Result<Weight> do_random_weight(std::string name, int64_t rows, int64_t cols, DType dtype,
+                                  uint64_t seed, float scale) override;
+  void do_embed(TensorView out, const Weight& table, const TokenId* ids) override;
+  void do_rms_norm(TensorView out, TensorView x, TensorView weight, float eps) override;
+  void do_add_rms_norm(TensorView out, TensorView residual, TensorView delta, TensorView weight,
+                       float eps) override;
+  void do_gemm(TensorView out, TensorView x, const Weight& weight) override;
+  void do_silu_mul(TensorView out, TensorView gate_up) override;
+  void do_rope_append_kv(TensorView qkv, int num_q_heads, const RopeTable& rope,
+                         const RaggedBatchView& batch, const KvCacheView& kv) override;
+  void do_attend(TensorView out, TensorView q, int num_q_heads, float scale,
+                 const RaggedBatchView& batch, const KvCacheView& kv,
+                 const KvRunsView* runs) override;
+  void do_gather_rows(TensorView out, TensorView x, const int32_t* rows) override;
+  void do_sample(SampledTokens& out, TensorView logits, const SamplingBatch& batch) override;
+
+  // The shadow of device memory; memory that is not ours (host arrays of a host backend) is its
+  // own.
+  template <typename T>
+  T* shadow(T* p) const {
+    return static_cast<T*>(const_cast<void*>(shadow_of(p)));
+  }
+  const void* shadow_of(const void* p) const;
+  TensorView shadow(TensorView x) const;
+  RaggedBatchView shadow(const RaggedBatchView& batch) const;
+  KvCacheView shadow(const KvCacheView& kv) const;
+  const Weight& shadow(const Weight& weight) const;
+  Result<Weight> pair(Result<Weight> subject, Result<Weight> reference);
+  void compare(const char* op, const TensorView& written);
+
+  struct Shadow;
+  struct Shadows;
+  CheckTolerance tolerance_;
+  std::unique_ptr<Backend> subject_;
+  std::unique_ptr<Backend> reference_;
+  // Shared with the release functions of the buffers and weights handed out.
+  std::shared_ptr<Shadows> shadows_;
+};
+
+}  // namespace sluice
