@@ -40,12 +40,61 @@ Status check_ids(const std::vector<TokenId>& ids, int vocab_size, const char* fi
   return {};
 }
 
+Result<std::vector<PromptPiece>> chat_pieces(const ModelText& text, const GenerateCall& call,
+                                             const std::vector<ChatMessage>& messages) {
+  if (!text.chat_template) return text.no_chat_template;
+  std::vector<TemplateMessage> views;
+  views.reserve(messages.size());
+  for (const ChatMessage& message : messages) {
+    views.push_back({message.role, message.content, message.name});
+  }
+  const TokenizerConfig& config = text.config;
+  return text.chat_template->render(
+      views, {config.bos_token, config.eos_token, config.unk_token, call.add_generation_prompt},
+      *text.tokenizer);
+}
+
+// The pieces of a prompt that is text: messages, or plain text and what the tokenizer puts round
+// it.
+Result<std::vector<PromptPiece>> prompt_pieces(const ModelText& text, const GenerateCall& call) {
+  if (const auto* messages = std::get_if<std::vector<ChatMessage>>(&call.prompt)) {
+    return chat_pieces(text, call, *messages);
+  }
+  std::vector<PromptPiece> pieces;
+  const auto add_control = [&](bool wanted, const std::string& spelling) {
+    const auto id = text.tokenizer->control_id(spelling);
+    if (wanted && call.add_special_tokens && id) pieces.push_back({"", id});
+  };
+  add_control(text.config.add_bos_token, text.config.bos_token);
+  pieces.push_back({std::get<std::string>(call.prompt), std::nullopt});
+  add_control(text.config.add_eos_token, text.config.eos_token);
+  return pieces;
+}
+
+std::string context_limit(int64_t max_model_len) {
+  return str("This model's maximum context length is ", max_model_len, " tokens. However, ");
+}
+
+// Megabytes take seconds to tokenise; what cannot fit is refused without.
+Status check_bytes_fit(const GenerateCall& call, const std::vector<PromptPiece>& pieces,
+                       size_t max_bytes_per_token, int64_t max_model_len) {
+  size_t bytes = 0;
+  for (const PromptPiece& piece : pieces) bytes += piece.text.size();
+  if (max_bytes_per_token == 0) return {};
+  const size_t at_least = bytes / max_bytes_per_token;
+  if (at_least <= static_cast<size_t>(max_model_len)) return {};
+  const std::string field = prompt_field(call);
+  return {StatusCode::kTooLong,
+          str(context_limit(max_model_len), "the ", field, " resulted in at least ", at_least,
+              " tokens. Please shorten the ", field, "."),
+          field};
+}
+
 // Settles max_tokens, or says why prompt and answer are too long for the model.
 Status settle_max_tokens(const GenerateCall& call, int64_t prompt_tokens, int64_t max_model_len,
                          int64_t max_output_tokens, SamplingParams& sampling) {
   const std::string field = prompt_field(call);
-  const std::string limit =
-      str("This model's maximum context length is ", max_model_len, " tokens. However, ");
+  const std::string limit = context_limit(max_model_len);
   if (prompt_tokens >= max_model_len) {
     return {StatusCode::kTooLong,
             str(limit, "the ", field, " resulted in ", prompt_tokens,
@@ -99,31 +148,12 @@ Result<std::vector<TokenId>> LocalService::prompt_ids(const ServedModel& model,
     SLUICE_RETURN_IF_ERROR(check_ids(*ids, model.vocab_size, "prompt"));
     return *ids;
   }
-  const ModelText& text = *model.text;
-  const Tokenizer& tokenizer = *text.tokenizer;
-  const TokenizerConfig& config = text.config;
-  if (const auto* messages = std::get_if<std::vector<ChatMessage>>(&call.prompt)) {
-    if (!text.chat_template) return text.no_chat_template;
-    std::vector<TemplateMessage> views;
-    views.reserve(messages->size());
-    for (const ChatMessage& message : *messages) {
-      views.push_back({message.role, message.content, message.name});
-    }
-    const Result<std::vector<PromptPiece>> pieces = text.chat_template->render(
-        views, {config.bos_token, config.eos_token, config.unk_token, call.add_generation_prompt},
-        tokenizer);
-    if (!pieces.ok()) return pieces.status();
-    return tokenizer.encode(pieces.value());
-  }
-  std::vector<PromptPiece> pieces;
-  const auto add_control = [&](bool wanted, const std::string& spelling) {
-    const auto id = tokenizer.control_id(spelling);
-    if (wanted && call.add_special_tokens && id) pieces.push_back({"", id});
-  };
-  add_control(config.add_bos_token, config.bos_token);
-  pieces.push_back({std::get<std::string>(call.prompt), std::nullopt});
-  add_control(config.add_eos_token, config.eos_token);
-  return tokenizer.encode(pieces);
+  const Result<std::vector<PromptPiece>> pieces = prompt_pieces(*model.text, call);
+  if (!pieces.ok()) return pieces.status();
+  const Tokenizer& tokenizer = *model.text->tokenizer;
+  SLUICE_RETURN_IF_ERROR(
+      check_bytes_fit(call, pieces.value(), tokenizer.max_bytes_per_token(), model.max_model_len));
+  return tokenizer.encode(pieces.value());
 }
 
 Result<std::unique_ptr<Generation>> LocalService::generate(GenerateCall call) {

@@ -72,6 +72,13 @@ Status check_model(const ModelProto& model) {
   return check_charsmap(model.normalizer_spec().precompiled_charsmap());
 }
 
+// Neither its normaliser nor its unknown token can make a long text a short one.
+bool keeps_every_byte(const ModelProto& model) {
+  const auto& normalizer = model.normalizer_spec();
+  return normalizer.precompiled_charsmap().empty() && !normalizer.remove_extra_whitespaces() &&
+         model.trainer_spec().byte_fallback();
+}
+
 class SentencePieceTokenizer final : public Tokenizer {
  public:
   // `model` has passed check_model().
@@ -105,6 +112,7 @@ class SentencePieceTokenizer final : public Tokenizer {
     return entry.control && !keep_control ? std::string_view() : entry.bytes;
   }
   bool adds_leading_space() const override { return prefix_space_; }
+  size_t max_bytes_per_token() const override { return max_bytes_per_token_; }
   int vocab_size() const override { return static_cast<int>(entries_.size()); }
 
   std::optional<TokenId> control_id(std::string_view spelling) const override {
@@ -143,6 +151,12 @@ class SentencePieceTokenizer final : public Tokenizer {
       }
     }
     add_entries(model);
+    if (keeps_every_byte(model)) {
+      for (const Entry& entry : entries_) {
+        if (entry.control) continue;
+        max_bytes_per_token_ = std::max(max_bytes_per_token_, entry.bytes.size());
+      }
+    }
 
     prefix_every_piece_ = options.prefix_every_piece;
     prefix_space_ = options.add_prefix_space.value_or(model.normalizer_spec().add_dummy_prefix());
@@ -205,6 +219,7 @@ class SentencePieceTokenizer final : public Tokenizer {
   SentencePieceProcessor prefixing_;  // adds one; loaded only where prefix_space_
   bool prefix_space_ = false;
   bool prefix_every_piece_ = false;
+  size_t max_bytes_per_token_ = 0;
   std::vector<Entry> entries_;                         // [vocab_size]
   std::unordered_map<std::string, TokenId> controls_;  // by spelling
   std::vector<size_t> control_lengths_;                // of their spellings, descending, distinct

@@ -38,6 +38,10 @@ class Tokenizer {
   virtual std::string_view bytes_of(TokenId id, bool keep_control) const = 0;
   virtual bool adds_leading_space() const = 0;
 
+  // Most bytes of text that one token can stand for, so that a text far too long is known before it
+  // is tokenised. 0: not known.
+  virtual size_t max_bytes_per_token() const = 0;
+
   virtual int vocab_size() const = 0;
   // The id of a control token by its spelling, such as "<|im_start|>".
   virtual std::optional<TokenId> control_id(std::string_view spelling) const = 0;

@@ -198,6 +198,9 @@ TEST(LocalService, RefusesWhatIsLongerThanTheModel) {
   service.open();
   expect_refusal(service->generate(completion(std::string(255, 'a'))), StatusCode::kTooLong,
                  "prompt", "maximum context length is 256 tokens. However, the prompt resulted");
+  // 12 bytes a token at most: known before it is tokenised.
+  expect_refusal(service->generate(completion(std::string(12 * 257, 'a'))), StatusCode::kTooLong,
+                 "prompt", "at least 257 tokens");
   GenerateCall call = chat({{"user", std::string(100, 'a'), ""}});
   call.sampling.max_tokens = 200;
   call.max_tokens_given = true;

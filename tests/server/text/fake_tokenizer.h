@@ -2,6 +2,7 @@
 // of them are control tokens. Encoding takes the longest piece that fits.
 #pragma once
 
+#include <algorithm>
 #include <string>
 #include <utility>
 #include <vector>
@@ -45,6 +46,11 @@ class FakeTokenizer final : public Tokenizer {
     return is_control(id) && !keep_control ? std::string_view() : pieces_[static_cast<size_t>(id)];
   }
   bool adds_leading_space() const override { return leading_space_; }
+  size_t max_bytes_per_token() const override {
+    size_t most = 0;
+    for (const std::string& piece : pieces_) most = std::max(most, piece.size());
+    return most;
+  }
   int vocab_size() const override { return static_cast<int>(pieces_.size()); }
   std::optional<TokenId> control_id(std::string_view spelling) const override {
     for (TokenId id = vocab_size() - num_controls_; id < vocab_size(); ++id) {

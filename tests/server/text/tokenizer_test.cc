@@ -106,6 +106,15 @@ TEST(Tokenizer, ControlPiecesAreOneIdAndSplitTheText) {
   EXPECT_EQ(decode(tiny(), ids, true), "user\n");
 }
 
+TEST(Tokenizer, BoundsTheBytesOfATokenWhereNoneCanVanish) {
+  size_t longest = 0;
+  for (TokenId id = 0; id < tiny().vocab_size(); ++id) {
+    longest = std::max(longest, tiny().bytes_of(id, false).size());
+  }
+  EXPECT_EQ(tiny().max_bytes_per_token(), longest);
+  EXPECT_EQ(parse(small_model(false))->max_bytes_per_token(), 0U);  // <unk> swallows any text
+}
+
 TEST(Tokenizer, RoundTripsTextItHasNeverSeen) {
   for (const std::string& text :
        {std::string(), std::string("  two  spaces \n\t\r\n"), std::string("a\0b", 3),
