@@ -3,9 +3,21 @@
 
 #include <utility>
 
+#include "base/log.h"
 #include "base/text.h"
 
 namespace sluice {
+namespace {
+
+Result<ChatTemplate> compile_template(const TokenizerConfig& config) {
+  const auto source = config.chat_templates.find(kDefaultTemplate);
+  if (source != config.chat_templates.end()) return ChatTemplate::compile(source->second);
+  return Status(StatusCode::kUnimplemented,
+                "the model has no chat template (chat_template in tokenizer_config.json, or "
+                "chat_template.jinja); use completions, which need none");
+}
+
+}  // namespace
 
 Result<ModelText> load_model_text(const std::string& dir) {
   Result<TokenizerConfig> config = load_tokenizer_config(dir);
@@ -22,20 +34,12 @@ Result<ModelText> load_model_text(const std::string& dir) {
   if (!tokenizer.ok()) return tokenizer.status();
   text.tokenizer = std::move(tokenizer).value();
 
-  const auto source = text.config.chat_templates.find(kDefaultTemplate);
-  if (source == text.config.chat_templates.end()) {
-    text.no_chat_template =
-        Status(StatusCode::kUnimplemented,
-               str(dir,
-                   " has no chat template (chat_template in tokenizer_config.json, or "
-                   "chat_template.jinja); use the completions API, which needs none"));
-    return text;
-  }
-  Result<ChatTemplate> compiled = ChatTemplate::compile(source->second);
+  Result<ChatTemplate> compiled = compile_template(text.config);
   if (compiled.ok()) {
     text.chat_template = std::move(compiled).value();
   } else {
     text.no_chat_template = compiled.status();
+    log_warning(str(dir, ": chat requests will be refused: ", compiled.status().message()));
   }
   return text;
 }

@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
 
@@ -63,6 +64,24 @@ TEST(ChatTemplate, GivesTheGoldenChatsOfTheEmbeddedModel) {
     EXPECT_EQ(text->tokenizer->encode(pieces.value()),
               golden[index]["prompt_ids"].get<std::vector<TokenId>>());
   }
+}
+
+TEST(ChatTemplate, AModelWithoutAUsableOneStillLoads) {
+  const std::filesystem::path dir =
+      std::filesystem::path(::testing::TempDir()) / "sluice_chat_template_test";
+  std::filesystem::create_directories(dir);
+  std::filesystem::copy_file(SLUICE_SOURCE_DIR "/models/sluice-tiny/tokenizer.model",
+                             dir / "tokenizer.model",
+                             std::filesystem::copy_options::overwrite_existing);
+  const auto refusal = [&] {
+    const Result<ModelText> text = load_model_text(dir.string());
+    EXPECT_TRUE(text.ok()) << text.status().message();
+    return text.ok() && !text->chat_template ? text->no_chat_template.message() : "";
+  };
+  EXPECT_NE(refusal().find("no chat template"), std::string::npos);
+  std::ofstream(dir / "chat_template.jinja") << "{% macro f() %}";
+  EXPECT_NE(refusal().find("{% macro %} is not supported"), std::string::npos);
+  std::filesystem::remove_all(dir);
 }
 
 TEST(ChatTemplate, AUsersSpellingOfAControlTokenStaysText) {
