@@ -1,3 +1,4 @@
+// Each op on both backends, in turn; then what it wrote is compared and made equal.
 #include "kernels/checked_backend.h"
 
 #include <algorithm>
