@@ -295,6 +295,10 @@ Result<std::unique_ptr<DecoderModel>> load_decoder_model(const ModelOptions& opt
                             "max_model_len");
   }
   const DType dtype = weight_dtype(options, config);
+  if (!options.dtype && dtype != config.checkpoint_dtype) {
+    log_warning(str("weights are ", name_of(config.checkpoint_dtype), " in the checkpoint and ",
+                    name_of(dtype), " here; --dtype float32 keeps them exactly"));
+  }
   DecoderWeights weights;
   SLUICE_RETURN_IF_ERROR(load_rope(config, positions, backend, weights));
   if (options.dummy_weights) {
