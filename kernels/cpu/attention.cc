@@ -11,6 +11,9 @@ namespace {
 // packed queries (64 KB at d = 64) then stay in the second-level cache beside K and V.
 constexpr int kTileRowsMax = 128;
 
+// (query, key) pairs times head_dim below which a fork costs more than it saves.
+constexpr int64_t kForkWork = 128 * 1024;
+
 size_t state_bytes(const AttendTask& task) {
   return static_cast<size_t>(task.rows() * attend_state_floats(task.head_dim)) * sizeof(float);
 }
@@ -38,13 +41,15 @@ void CpuAttention::run(TensorView out, TensorView q, int num_q_heads, float scal
                        const RaggedBatchView& batch, const KvCacheView& kv,
                        const KvRunsView* runs) {
   plan(out, q, num_q_heads, scale, batch, kv, runs);
-  const bool few_tiles = static_cast<int>(tiles_.size()) < 2 * pool_.num_threads();
-  if (few_tiles && pool_.num_threads() > 1 && parts_.size() > tiles_.size()) {
+  const bool few_tiles = static_cast<int>(tiles_.size()) < 2 * workers_;
+  if (workers_ == 1) {
+    for (const Tile& tile : tiles_) run_tile(tile, threads_[0]);
+  } else if (few_tiles && parts_.size() > tiles_.size()) {
     run_split();
-    return;
+  } else {
+    pool_.parallel_for(static_cast<int64_t>(tiles_.size()),
+                       [&](int64_t i, int thread) { run_tile(tiles_[i], threads_[thread]); });
   }
-  pool_.parallel_for(static_cast<int64_t>(tiles_.size()),
-                     [&](int64_t i, int thread) { run_tile(tiles_[i], threads_[thread]); });
 }
 
 void CpuAttention::plan(TensorView out, TensorView q, int num_q_heads, float scale,
@@ -54,14 +59,15 @@ void CpuAttention::plan(TensorView out, TensorView q, int num_q_heads, float sca
   parts_.clear();
   const int group = num_q_heads / kv.num_kv_heads;
   const int step = tile_tokens(group);
-  // Few tokens and few keys leave few jobs: then heads are what threads share.
-  int64_t jobs = 0;
+  int64_t jobs = 0, work = 0;
   for (int s = 0; s < batch.num_seqs; ++s) {
-    jobs += ceil_div(batch.q_indptr[s + 1] - batch.q_indptr[s], step) *
-            ceil_div(batch.kv_lens[s], kSegmentKeys);
+    const int64_t q_len = batch.q_indptr[s + 1] - batch.q_indptr[s];
+    jobs += ceil_div(q_len, step) * ceil_div(batch.kv_lens[s], kSegmentKeys);
+    work += q_len * batch.kv_lens[s] * q.cols;
   }
-  const int heads_max =
-      static_cast<int>(std::max<int64_t>(1, kv.num_kv_heads * jobs / pool_.num_threads()));
+  workers_ = work < kForkWork ? 1 : pool_.num_threads();
+  // Few tokens and few keys leave few jobs: then heads are what threads share.
+  const int heads_max = static_cast<int>(std::max<int64_t>(1, kv.num_kv_heads * jobs / workers_));
   for (int s = 0; s < batch.num_seqs; ++s) {
     const int first = batch.q_indptr[s];
     const int q_len = batch.q_indptr[s + 1] - first;

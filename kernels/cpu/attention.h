@@ -41,6 +41,7 @@ class CpuAttention {
 
   const KernelTable& kernels_;
   ThreadPool& pool_;
+  int workers_ = 1;  // threads that the step's work is worth
   std::vector<Tile> tiles_;
   std::vector<Part> parts_;
   std::vector<Scratch> threads_;

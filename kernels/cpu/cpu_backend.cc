@@ -18,9 +18,10 @@
 namespace sluice {
 namespace {
 
-// Elements below which a row-wise op, and multiplications below which a gemm, are not worth a fork.
+// Elements below which a row-wise op, and rows times words of a weight below which a gemm, are not
+// worth a fork: a few microseconds of work.
 constexpr int64_t kForkElements = 16 * 1024;
-constexpr int64_t kForkMultiplies = 512 * 1024;
+constexpr int64_t kForkWords = 96 * 1024;
 
 // Packed rows of x that one round of a gemm keeps (all threads), and that one job runs against each
 // panel (its share of the second-level cache).
@@ -172,8 +173,7 @@ class CpuBackend final : public Backend {
     const int64_t row_jobs = ceil_div(args.rows, job_rows);
     const int64_t panels = packed_panels(args.n);
     const int64_t pairs = ceil_div(panels, 2);
-    const bool forks =
-        pool_.num_threads() > 1 && args.rows * args.n * args.steps >= kForkMultiplies;
+    const bool forks = pool_.num_threads() > 1 && args.rows * args.n * args.steps >= kForkWords;
     const int64_t panel_jobs =
         forks
             ? std::min(pairs, std::max<int64_t>(1, kJobsPerThread * pool_.num_threads() / row_jobs))

@@ -11,7 +11,7 @@
 #include "kernels/cpu/cpu_backend.h"
 #include "kernels/cpu/kernel_table.h"
 #include "kernels/cpu/thread_pool.h"
-#include "tests/kernels/tensors.h"
+#include "tests/kernels/attend_fixture.h"
 
 namespace sluice {
 namespace {
@@ -62,6 +62,19 @@ TEST(CpuBackend, AllocationsLargerThanMemoryAreRefused) {
   ASSERT_FALSE(buffer.ok());
   EXPECT_EQ(buffer.status().code(), StatusCode::kResourceExhausted);
   EXPECT_NE(buffer.status().message().find("1125899906842624"), std::string::npos);
+}
+
+// A long decode is cut across threads, a short one is not, and a batch is shared out: one result.
+TEST(CpuBackend, ThreadsChangeNoBit) {
+  const AttendShape shape = {
+      .q_heads = 4, .kv_heads = 2, .head_dim = 64, .kv = DType::kBF16, .activations = DType::kF32};
+  const auto one = make_cpu_backend(1), three = make_cpu_backend(3);
+  AttendFixture alone(*one, shape, {2300, 90}, /*seed=*/1);
+  AttendFixture shared(*three, shape, {2300, 90}, /*seed=*/1);
+  for (AttendFixture* fixture : {&alone, &shared}) fixture->write({{0, 2200}, {1, 50}});
+  const std::vector<std::vector<Chunk>> steps = {{{0, 1}}, {{1, 1}}, {{0, 90}, {1, 30}}, {{0, 7}}};
+  for (const std::vector<Chunk>& step : steps)
+    EXPECT_TRUE(alone.run(step).bytes == shared.run(step).bytes);
 }
 
 TEST(CpuKernels, ExpIsWithinFourRoundingErrors) {
