@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Asks a running server one question and prints the answer; for scripts/quickstart. Standard library only.
 
-    ask.py URL --server-pid PID QUESTION   waits until the server is ready, or its process has gone
+    ask.py URL QUESTION --server-pid PID   waits until the server is ready, or its process has gone
     ask.py --free-port PORT                prints PORT, or any free port if it is taken
 """
 import argparse
