@@ -70,7 +70,9 @@ class CpuBackend final : public Backend {
 
   Result<Buffer> allocate(size_t bytes, Memory) override { return memory_.allocate(bytes); }
 
-  void copy(void* to, const void* from, size_t bytes) override { std::memcpy(to, from, bytes); }
+  void copy(void* to, const void* from, size_t bytes) override {
+    if (bytes > 0) std::memcpy(to, from, bytes);  // an empty array's pointer may be null
+  }
   void fill_zero(void* to, size_t bytes) override { HostMemory::zero(to, bytes); }
   void synchronize() override {}
 

@@ -2,8 +2,9 @@
 // pages: where a matrix ends amid 4 KB pages, hardware prefetching stops and the TLB misses at
 // every page, which costs a third of the bandwidth.
 //
-//   slab (huge pages): | buffer | buffer | buffer        | free ...      |   freed with its last
-//   buffer
+//   slab, of huge pages: | buffer | buffer | buffer       | free ...    |
+//
+// A slab is freed with its last buffer.
 #pragma once
 
 #include <memory>
