@@ -37,8 +37,7 @@ TEST(KvStorage, ZeroesTheArenaAndCutsItIntoDisjointTiles) {
 
 TEST(KvStorage, RefusesNoBlocks) {
   const auto backend = make_cpu_backend(1);
-  EXPECT_EQ(KvStorage::create(*backend, kLayout, 0).status().code(),
-            StatusCode::kInvalidArgument);
+  EXPECT_EQ(KvStorage::create(*backend, kLayout, 0).status().code(), StatusCode::kInvalidArgument);
 }
 
 }  // namespace

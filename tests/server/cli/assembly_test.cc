@@ -7,8 +7,7 @@ namespace sluice {
 namespace {
 
 // 1 KiB a token, 64 KiB a block.
-const KvLayout kLayout{
-    .num_layers = 2, .num_kv_heads = 2, .head_dim = 64, .dtype = DType::kBF16};
+const KvLayout kLayout{.num_layers = 2, .num_kv_heads = 2, .head_dim = 64, .dtype = DType::kBF16};
 constexpr int64_t kBlock = 64 << 10;
 
 TEST(KvBlocks, RequestedBytesAreUsedWhole) {
