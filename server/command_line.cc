@@ -29,7 +29,7 @@ Declared declare_switch(CLI::App& app, const Option& option) {
   CLI::Option* flag = app.add_flag("--" + option.name, help)->group(option.group);
   if (option.command_line_only) return {&option, flag, nullptr};
   CLI::Option* off = app.add_flag(negative)->group("");  // not in --help
-  return {&option, flag, off->excludes(flag)};
+  return {&option, flag, off->excludes(flag)->disable_flag_override()};
 }
 
 Declared declare(CLI::App& app, const Option& option) {
@@ -53,7 +53,7 @@ std::vector<std::string> values_of(const Declared& declared) {
   const bool other = declared.other != nullptr && declared.other->count() > 0;
   if (is_flag(*declared.option)) {
     if (!flag && !other) return {};
-    return {flag ? "true" : "false"};
+    return {flag ? declared.flag->results().back() : "false"};
   }
   if (other) return declared.other->results();
   if (!flag) return {};

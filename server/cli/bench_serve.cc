@@ -155,6 +155,8 @@ class ServeBench {
       sample.failure = str("status ", answer.value().code, ": ", answer.value().body);
     } else if (sample.arrivals.empty()) {
       sample.failure = "the answer holds no text";
+    } else if (sample.tokens == 0) {  // a server without usage: an event is a token
+      sample.tokens = static_cast<int64_t>(sample.arrivals.size());
     }
     return sample;
   }

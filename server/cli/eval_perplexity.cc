@@ -130,6 +130,7 @@ Result<Report> score(EngineAssembly& engine, const std::vector<Passage>& passage
     request.sampling.temperature = 0;
     request.sampling.max_tokens = 1;
     request.sampling.prompt_logprobs = true;
+    request.sampling.num_prompt_top_logprobs = 1;  // ranks are counted only beside a list
   }
   const Clocks start = Clocks::now();
   const auto completions = run_offline(*engine.engine, requests, engine.engine_config.max_num_seqs);

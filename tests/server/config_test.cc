@@ -61,6 +61,14 @@ TEST_F(ConfigTest, FlagNamesTakeDashesAndUnderscores) {
   EXPECT_FALSE(config_.enable_prefix_caching);
 }
 
+TEST_F(ConfigTest, SwitchesTakeAValueToo) {
+  ASSERT_TRUE(read({"--enable-prefix-caching=false", "--batch-invariant"}).ok());
+  EXPECT_FALSE(config_.enable_prefix_caching);
+  EXPECT_TRUE(config_.batch_invariant);
+  EXPECT_EQ(failure({"--batch-invariant=maybe"}),
+            "--batch-invariant is 'maybe'; allowed: true, false");
+}
+
 TEST_F(ConfigTest, ContradictionsAreErrors) {
   EXPECT_NE(failure({"--enable-prefix-caching", "--no-enable-prefix-caching"}), "no failure");
   EXPECT_NE(failure({"dir", "--model", "other"}), "no failure");
