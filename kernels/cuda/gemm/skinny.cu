@@ -1,15 +1,16 @@
 // out[T, N] = x[T, K] W[N, K]^T for T <= 8: W streams once from memory, straight into tensor-core
 // registers.
 //
-// A block of threads owns 16 rows of W (the M of m16n8k16); its eight warps take 32-column chunks
-// of K in turn:
+// A block of threads owns 16 rows of W (the M of m16n8k16); its eight warps take stretches of K in
+// turn:
 //
-//   row g of W   | warp 0: lane c loads 8 columns (16 bytes) | warp 1 | ... | warp 7 | warp 0 ...
+//   row g of W   | warp 0: 4 chunks of 32 columns; of each, lane c loads 8 (16 bytes) | warp 1 |
+//   ...
 //
 // A dot product does not care in which order K is walked, so a lane's eight columns serve as the
 // operand columns (2c, 2c + 1, 2c + 8, 2c + 9) of two products, for W and x alike: no shuffle, no
 // shared memory until the warps' sums are added at the end. W does not depend on the kernel before:
-// its first chunks are loaded before waiting.
+// its first stretch is loaded before waiting. Both operands are loaded one stretch ahead.
 #include <cuda_bf16.h>
 
 #include "kernels/cuda/cuda_check.h"
@@ -30,6 +31,9 @@ constexpr int kUnroll = 4;  // chunks in flight a warp: 128 bytes a lane
 struct Chunks {
   uint4 rows[kUnroll][2];  // rows g and g + 8
 };
+struct Inputs {
+  uint4 token[kUnroll];  // of x: row g
+};
 
 // Streams past L1 and leaves L2 soon: nobody reads W again in this step.
 __device__ uint4 load_once(const __nv_bfloat16* from) {
@@ -40,22 +44,31 @@ __device__ uint4 load_once(const __nv_bfloat16* from) {
   return value;
 }
 
-// Chunks first, first + kWarps, ... of both rows; past the end zeros.
+// Chunks first ... first + kUnroll - 1 of both rows; past the end zeros.
 __device__ void load_weight(Chunks& to, const __nv_bfloat16* low, const __nv_bfloat16* high,
                             int first, int chunks) {
 #pragma unroll
   for (int u = 0; u < kUnroll; ++u) {
-    const int chunk = first + u * kWarps;
+    const int chunk = first + u;
     const bool inside = chunk < chunks;
     to.rows[u][0] = inside ? load_once(low + chunk * kChunk) : make_uint4(0, 0, 0, 0);
     to.rows[u][1] = inside ? load_once(high + chunk * kChunk) : make_uint4(0, 0, 0, 0);
   }
 }
 
+__device__ void load_input(Inputs& to, const __nv_bfloat16* x, bool real, int first, int chunks) {
+#pragma unroll
+  for (int u = 0; u < kUnroll; ++u) {
+    const bool inside = real && first + u < chunks;
+    to.token[u] =
+        inside ? *reinterpret_cast<const uint4*>(x + (first + u) * kChunk) : make_uint4(0, 0, 0, 0);
+  }
+}
+
 // ---- kernel ------------------------------------------------------------------------------------
 
 template <typename Out>
-__global__ void __launch_bounds__(kThreads)
+__global__ void __launch_bounds__(kThreads, 2)
     skinny_gemm_kernel(Out* out, int64_t out_stride, const __nv_bfloat16* x, int64_t x_stride,
                        const __nv_bfloat16* weight, int tokens, int rows, int cols) {
   __shared__ float sums[kWarps][kSkinnyRows][kRows + 1];
@@ -67,24 +80,24 @@ __global__ void __launch_bounds__(kThreads)
   const __nv_bfloat16* high =
       weight + static_cast<int64_t>(min(first_row + g + 8, rows - 1)) * cols + c * 8;
   Chunks now, next;
-  load_weight(now, low, high, warp, chunks);
+  load_weight(now, low, high, warp * kUnroll, chunks);
   wait_for_previous_kernel();
   allow_next_kernel();
+  const __nv_bfloat16* input = x + min(g, tokens - 1) * x_stride + c * 8;
+  Inputs now_x, next_x;
+  load_input(now_x, input, g < tokens, warp * kUnroll, chunks);
   float acc[4] = {};
-  for (int first = warp; first < chunks; first += kUnroll * kWarps) {
+  for (int first = warp * kUnroll; first < chunks; first += kUnroll * kWarps) {
     load_weight(next, low, high, first + kUnroll * kWarps, chunks);
+    load_input(next_x, input, g < tokens, first + kUnroll * kWarps, chunks);
 #pragma unroll
     for (int u = 0; u < kUnroll; ++u) {
-      const int chunk = first + u * kWarps;
-      const uint4 a = now.rows[u][0], b = now.rows[u][1];
-      uint4 v = make_uint4(0, 0, 0, 0);
-      if (g < tokens && chunk < chunks) {
-        v = *reinterpret_cast<const uint4*>(x + g * x_stride + chunk * kChunk + c * 8);
-      }
+      const uint4 a = now.rows[u][0], b = now.rows[u][1], v = now_x.token[u];
       mma_16816(acc, {a.x, b.x, a.y, b.y}, v.x, v.y);
       mma_16816(acc, {a.z, b.z, a.w, b.w}, v.z, v.w);
     }
     now = next;
+    now_x = next_x;
   }
 #pragma unroll
   for (int i = 0; i < 4; ++i) sums[warp][2 * c + i % 2][g + i / 2 * 8] = acc[i];
