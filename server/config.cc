@@ -73,10 +73,19 @@ void add_cache_options(OptionSet& options, ServerConfig& config) {
                .group = kCacheGroup,
                .target = &config.kv_cache_memory,
                .help = "Memory of the KV cache, as 1GiB or 512MiB; auto on the CPU: at most 1GiB "
-                       "and a quarter of the free memory, but room for one longest sequence",
+                       "and a quarter of the free memory, but room for one longest sequence; on "
+                       "a GPU: see gpu-memory-utilization",
                .min = 1,
                .max = kMaxBytes,
                .zero_is_auto = true});
+  options.add({.name = "gpu-memory-utilization",
+               .group = kCacheGroup,
+               .target = &config.gpu_memory_utilization,
+               .help =
+                   "Share of the GPU's memory that weights, a step and the KV cache fill together, "
+                   "where kv-cache-memory-bytes is auto",
+               .min = 0.05,
+               .max = 1});
   options.add({.name = "enable-prefix-caching",
                .group = kCacheGroup,
                .target = &config.enable_prefix_caching,

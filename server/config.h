@@ -32,6 +32,7 @@ struct ServerConfig {
 
   std::string kv_cache_dtype = "auto";
   ByteCount kv_cache_memory;  // 0: assembly.cc chooses
+  double gpu_memory_utilization = 0.92;
   bool enable_prefix_caching = true;
 
   int64_t max_num_seqs = 256;

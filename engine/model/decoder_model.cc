@@ -13,34 +13,43 @@ constexpr int64_t kAlignBytes = 64;  // of each activation, as of a Buffer
 
 }  // namespace
 
+struct Workspace::Part {
+  TensorView Workspace::* view;
+  int64_t cols;
+  int64_t bytes;
+};
+
+std::array<Workspace::Part, 6> Workspace::parts(const ModelConfig& config, DType activations,
+                                                int64_t max_tokens) {
+  const auto part = [&](TensorView Workspace::* view, int64_t cols) {
+    const int64_t bytes = max_tokens * cols * static_cast<int64_t>(size_of(activations));
+    return Part{view, cols, round_up(bytes, kAlignBytes)};
+  };
+  return {part(&Workspace::residual_, config.hidden_size),
+          part(&Workspace::hidden_, config.hidden_size),
+          part(&Workspace::qkv_, config.qkv_width()),
+          part(&Workspace::attention_, config.q_width()),
+          part(&Workspace::gate_up_, int64_t{2} * config.intermediate_size),
+          part(&Workspace::gated_, config.intermediate_size)};
+}
+
+int64_t Workspace::bytes(const ModelConfig& config, DType activations, int64_t max_tokens) {
+  int64_t total = 0;
+  for (const Part& part : parts(config, activations, max_tokens)) total += part.bytes;
+  return total;
+}
+
 Result<Workspace> Workspace::create(Backend& backend, const ModelConfig& config, DType activations,
                                     int64_t max_tokens) {
-  struct Part {
-    TensorView Workspace::* view;
-    int64_t cols;
-  };
-  const Part parts[] = {
-      {&Workspace::residual_, config.hidden_size},
-      {&Workspace::hidden_, config.hidden_size},
-      {&Workspace::qkv_, config.qkv_width()},
-      {&Workspace::attention_, config.q_width()},
-      {&Workspace::gate_up_, int64_t{2} * config.intermediate_size},
-      {&Workspace::gated_, config.intermediate_size},
-  };
-  const auto bytes_of = [&](const Part& part) {
-    const int64_t bytes = max_tokens * part.cols * static_cast<int64_t>(size_of(activations));
-    return round_up(bytes, kAlignBytes);
-  };
-  int64_t total = 0;
-  for (const Part& part : parts) total += bytes_of(part);
-  Result<Buffer> storage = backend.allocate(static_cast<size_t>(total), Memory::kDevice);
+  const auto total = static_cast<size_t>(bytes(config, activations, max_tokens));
+  Result<Buffer> storage = backend.allocate(total, Memory::kDevice);
   if (!storage.ok()) return storage.status();
 
   Workspace workspace;
   auto* next = storage->as<std::byte>();
-  for (const Part& part : parts) {
+  for (const Part& part : parts(config, activations, max_tokens)) {
     workspace.*part.view = TensorView::dense(next, activations, max_tokens, part.cols);
-    next += bytes_of(part);
+    next += part.bytes;
   }
   workspace.storage_ = std::move(storage).value();
   return workspace;
@@ -64,6 +73,10 @@ KvLayout DecoderModel::kv_layout(DType dtype) const {
 
 Result<Workspace> DecoderModel::make_workspace(int64_t max_tokens) const {
   return Workspace::create(backend_, config_, backend_.activation_dtype(weight_dtype_), max_tokens);
+}
+
+int64_t DecoderModel::workspace_bytes(int64_t max_tokens) const {
+  return Workspace::bytes(config_, backend_.activation_dtype(weight_dtype_), max_tokens);
 }
 
 TensorView DecoderModel::forward(const RaggedBatchView& batch, const KvStorage& storage,

@@ -8,6 +8,7 @@
 // What differs between families is data (ModelConfig, families.cc), never a name in an if.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <optional>
 #include <vector>
@@ -45,9 +46,14 @@ class Workspace {
  public:
   static Result<Workspace> create(Backend& backend, const ModelConfig& config, DType activations,
                                   int64_t max_tokens);
+  // Device memory that create() takes.
+  static int64_t bytes(const ModelConfig& config, DType activations, int64_t max_tokens);
 
  private:
   friend class DecoderModel;
+  struct Part;
+  static std::array<Part, 6> parts(const ModelConfig& config, DType activations,
+                                   int64_t max_tokens);
   TensorView residual_, hidden_;  // [max_tokens, hidden]
   TensorView qkv_;                // [max_tokens, qkv_width]
   TensorView attention_;          // [max_tokens, q_width]
@@ -70,6 +76,7 @@ class DecoderModel {
   // Shape of this model's KV cache with elements of `dtype` (kF32 or kBF16).
   KvLayout kv_layout(DType dtype) const;
   Result<Workspace> make_workspace(int64_t max_tokens) const;
+  int64_t workspace_bytes(int64_t max_tokens) const;  // of device memory, for make_workspace
 
   // Writes K and V of the batch's tokens into `storage` (a kv_layout of this model) and returns the
   // final normed states of its logit rows, [num_logit_rows, hidden] in the workspace. Asynchronous.

@@ -6,14 +6,17 @@
 
 namespace sluice {
 
+int64_t BatchUpload::bytes(int64_t max_tokens, int64_t max_seqs, int64_t max_blocks) {
+  return (3 * max_tokens + 3 * (max_seqs + 1) + max_blocks) * int64_t{sizeof(int32_t)};
+}
+
 Result<BatchUpload> BatchUpload::create(Backend& backend, int64_t max_tokens, int64_t max_seqs,
                                         int64_t max_blocks) {
   if (backend.info().is_host) return BatchUpload(backend, Buffer(), Buffer());
-  const int64_t words = 3 * max_tokens + 3 * (max_seqs + 1) + max_blocks;
-  const size_t bytes = static_cast<size_t>(words) * sizeof(int32_t);
-  Result<Buffer> host = backend.allocate(bytes, Memory::kHost);
+  const auto size = static_cast<size_t>(bytes(max_tokens, max_seqs, max_blocks));
+  Result<Buffer> host = backend.allocate(size, Memory::kHost);
   if (!host.ok()) return host.status();
-  Result<Buffer> device = backend.allocate(bytes, Memory::kDevice);
+  Result<Buffer> device = backend.allocate(size, Memory::kDevice);
   if (!device.ok()) return device.status();
   return BatchUpload(backend, std::move(host).value(), std::move(device).value());
 }

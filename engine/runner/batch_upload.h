@@ -14,6 +14,9 @@ class BatchUpload {
   static Result<BatchUpload> create(Backend& backend, int64_t max_tokens, int64_t max_seqs,
                                     int64_t max_blocks);
 
+  // Of device memory, and of pinned host memory as much.
+  static int64_t bytes(int64_t max_tokens, int64_t max_seqs, int64_t max_blocks);
+
   // View of `batch` for the kernels, good until the next call. `batch` must stay as it is until the
   // step's kernels are done, and the step before must be done. CHECKs that it fits.
   RaggedBatchView place(const RaggedBatch& batch);

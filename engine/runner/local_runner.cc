@@ -10,8 +10,9 @@
 namespace sluice {
 namespace {
 
-// Rows whose logits exist at a time: 33 MB for a vocabulary of 128 k, however many rows a step has.
-constexpr int kLogitSliceRows = 64;
+// Rows whose logits exist at a time, however many a step has: on the host few enough for the cache
+// (33 MB for a vocabulary of 128 k), on a device enough for one wait a step.
+int slice_rows(const Backend& backend) { return backend.info().is_host ? 64 : 256; }
 
 TokenLogprob logprob_of_row(const SampledTokens& sampled, int row, int num_top) {
   TokenLogprob out{.logprob = sampled.logprobs[row], .rank = sampled.ranks[row], .top = {}};
@@ -30,6 +31,7 @@ LocalRunner::LocalRunner(Backend& backend, const DecoderModel& model, const KvSt
       model_(model),
       storage_(storage),
       limits_(limits),
+      slice_rows_(slice_rows(backend)),
       workspace_(std::move(workspace)),
       logits_(std::move(logits)),
       upload_(std::move(upload)) {}
@@ -42,8 +44,8 @@ Result<std::unique_ptr<LocalRunner>> LocalRunner::create(Backend& backend,
                   model.kv_layout(storage.layout().dtype).block_bytes());
   Result<Workspace> workspace = model.make_workspace(limits.max_num_batched_tokens);
   if (!workspace.ok()) return workspace.status();
-  const size_t logit_bytes =
-      sizeof(float) * kLogitSliceRows * static_cast<size_t>(model.config().vocab_size);
+  const size_t logit_bytes = sizeof(float) * static_cast<size_t>(slice_rows(backend)) *
+                             static_cast<size_t>(model.config().vocab_size);
   Result<Buffer> logits = backend.allocate(logit_bytes, Memory::kDevice);
   if (!logits.ok()) return logits.status();
   const int64_t blocks_a_seq = ceil_div(model.max_model_len(), kBlockTokens);
@@ -54,6 +56,15 @@ Result<std::unique_ptr<LocalRunner>> LocalRunner::create(Backend& backend,
   return std::unique_ptr<LocalRunner>(
       new LocalRunner(backend, model, storage, limits, std::move(workspace).value(),
                       std::move(logits).value(), std::move(upload).value()));
+}
+
+int64_t LocalRunner::memory_bytes(const Backend& backend, const DecoderModel& model,
+                                  const RunnerLimits& limits) {
+  return model.workspace_bytes(limits.max_num_batched_tokens) +
+         // The logits, and as much again for the backend's sampling.
+         2 * int64_t{sizeof(float)} * slice_rows(backend) * model.config().vocab_size +
+         BatchUpload::bytes(limits.max_num_batched_tokens, limits.max_num_seqs,
+                            limits.max_num_seqs * ceil_div(model.max_model_len(), kBlockTokens));
 }
 
 Ticket LocalRunner::launch(const StepPlan& plan) {
@@ -70,9 +81,8 @@ Ticket LocalRunner::launch(const StepPlan& plan) {
   list_logit_rows(plan);
   SLUICE_CHECK_EQ(static_cast<int64_t>(rows_.size()), states.rows);
   result_.outputs.assign(plan.entries.size(), {});
-  for (int first = 0; first < states.rows; first += kLogitSliceRows) {
-    sample_slice(plan, states, first,
-                 std::min(kLogitSliceRows, static_cast<int>(states.rows) - first));
+  for (int first = 0; first < states.rows; first += slice_rows_) {
+    sample_slice(plan, states, first, std::min(slice_rows_, static_cast<int>(states.rows) - first));
   }
   backend_.synchronize();
   sampling_.forget_finished();

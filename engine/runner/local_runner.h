@@ -31,6 +31,11 @@ class LocalRunner final : public ModelRunner {
                                                      const KvStorage& storage,
                                                      const RunnerLimits& limits);
 
+  // Device memory that create() takes, besides what the backend takes for itself in the first
+  // steps.
+  static int64_t memory_bytes(const Backend& backend, const DecoderModel& model,
+                              const RunnerLimits& limits);
+
   int max_in_flight() const override { return 1; }
   Ticket launch(const StepPlan& plan) override;
   StepResult collect(Ticket ticket) override;
@@ -53,9 +58,10 @@ class LocalRunner final : public ModelRunner {
   const DecoderModel& model_;
   const KvStorage& storage_;
   RunnerLimits limits_;
+  int slice_rows_;
   DenseAttention attention_;
   Workspace workspace_;
-  Buffer logits_;  // [kLogitSliceRows, vocab] f32
+  Buffer logits_;  // [slice_rows_, vocab] f32
   BatchUpload upload_;
 
   SamplingBuilder sampling_;

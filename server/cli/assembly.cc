@@ -10,6 +10,7 @@
 #include <thread>
 #include <utility>
 
+#include "base/log.h"
 #include "base/text.h"
 #include "engine/model/model_loader.h"
 #include "engine/runner/local_runner.h"
@@ -29,20 +30,56 @@ std::optional<DType> dtype_named(const std::string& name) {
   return std::nullopt;  // auto
 }
 
-Result<std::unique_ptr<Backend>> make_backend(const ServerConfig& config) {
+Result<std::unique_ptr<Backend>> make_device(const ServerConfig& config) {
+#ifdef SLUICE_WITH_CUDA
+  if (config.device != "cpu") {
+    Result<std::unique_ptr<Backend>> cuda = make_cuda_backend();
+    if (cuda.ok() || config.device == "cuda") return cuda;
+    log_info(str("--device auto: ", cuda.status().message(), "; running on the CPU"));
+  }
+#else
   if (config.device == "cuda") {
     return Status(StatusCode::kUnimplemented,
                   "--device cuda: this build has no CUDA backend; use --device cpu", "device");
   }
+#endif
   const auto cores = static_cast<int64_t>(std::thread::hardware_concurrency());
   const int64_t threads = config.threads > 0 ? config.threads : std::max<int64_t>(cores, 1);
-  std::unique_ptr<Backend> backend = make_cpu_backend(static_cast<int>(threads));
-  if (config.batch_invariant && !backend->batch_invariant()) {
+  return make_cpu_backend(static_cast<int>(threads));
+}
+
+Result<std::unique_ptr<Backend>> make_backend(const ServerConfig& config) {
+  Result<std::unique_ptr<Backend>> backend = make_device(config);
+  if (backend.ok() && config.batch_invariant && !backend.value()->batch_invariant()) {
     return Status(StatusCode::kUnimplemented,
-                  str("--batch-invariant: ", backend->info().name, " cannot guarantee it"),
+                  str("--batch-invariant: ", backend.value()->info().name, " cannot guarantee it"),
                   "batch-invariant");
   }
   return backend;
+}
+
+RunnerLimits runner_limits(const ServerConfig& config) {
+  return {.max_num_batched_tokens = static_cast<int>(config.max_num_batched_tokens),
+          .max_num_seqs = static_cast<int>(config.max_num_seqs)};
+}
+
+// What a GPU has left for the KV cache beside the weights, which are there already, and a step.
+Result<int64_t> device_kv_bytes(const ServerConfig& config, const EngineAssembly& parts) {
+  const BackendInfo info = parts.backend->info();
+  const auto budget = static_cast<int64_t>(config.gpu_memory_utilization *
+                                           static_cast<double>(info.memory_bytes_total));
+  const int64_t used = info.memory_bytes_total - info.memory_bytes_free;
+  const int64_t step =
+      LocalRunner::memory_bytes(*parts.backend, *parts.model, runner_limits(config));
+  const int64_t left = std::min(budget - used, info.memory_bytes_free) - step;
+  if (left > 0) return left;
+  return Status(StatusCode::kResourceExhausted,
+                str("the GPU has ", readable_bytes(info.memory_bytes_total), ", of which ",
+                    readable_bytes(used), " are in use and a step of --max-num-batched-tokens ",
+                    config.max_num_batched_tokens, " needs ", readable_bytes(step),
+                    ": nothing is left for the KV cache; lower that, or raise "
+                    "--gpu-memory-utilization"),
+                "gpu-memory-utilization");
 }
 
 Result<int64_t> choose_model_len(const ServerConfig& config, const ModelConfig& model) {
@@ -76,8 +113,14 @@ Result<std::unique_ptr<KvStorage>> make_storage(const ServerConfig& config,
                                                 int64_t max_model_len) {
   const DType dtype = dtype_named(config.kv_cache_dtype).value_or(parts.model->weight_dtype());
   const KvLayout layout = parts.model->kv_layout(dtype);
+  int64_t wanted = config.kv_cache_memory.value;
+  if (wanted == 0 && !parts.backend->info().is_host) {
+    const Result<int64_t> left = device_kv_bytes(config, parts);
+    if (!left.ok()) return left.status();
+    wanted = left.value();
+  }
   const Result<int> blocks =
-      choose_kv_blocks(layout, {.requested_bytes = config.kv_cache_memory.value,
+      choose_kv_blocks(layout, {.requested_bytes = wanted,
                                 .free_bytes = parts.backend->info().memory_bytes_free,
                                 .max_model_len = max_model_len,
                                 .max_num_seqs = config.max_num_seqs});
@@ -212,8 +255,7 @@ Result<std::unique_ptr<EngineAssembly>> assemble_engine(const ServerConfig& conf
   if (!engine_config.ok()) return engine_config.status();
   parts->engine_config = std::move(engine_config).value();
   Result<std::unique_ptr<LocalRunner>> runner =
-      LocalRunner::create(*parts->backend, *parts->model, *parts->storage,
-                          {.max_num_batched_tokens = parts->engine_config.max_num_batched_tokens});
+      LocalRunner::create(*parts->backend, *parts->model, *parts->storage, runner_limits(config));
   if (!runner.ok()) return runner.status();
   parts->engine = std::make_unique<Engine>(parts->engine_config, std::move(runner).value());
   return parts;
