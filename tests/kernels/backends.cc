@@ -23,6 +23,14 @@ Owned make_all() {
   for (const KernelTable* table : cpu_kernel_tables())
     all.add(std::string("cpu_") + table->name, make_cpu_backend(1, table->name).value());
   all.add("cpu_3_threads", make_cpu_backend(3));
+#ifdef SLUICE_WITH_CUDA
+  Result<std::unique_ptr<Backend>> cuda = make_cuda_backend();
+  if (cuda.ok()) {
+    all.add("cuda", std::move(cuda).value());
+  } else {
+    std::cerr << "kernels_test: SKIPPED on CUDA: " << cuda.status().message() << "\n";
+  }
+#endif
   return all;
 }
 
