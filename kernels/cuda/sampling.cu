@@ -186,7 +186,8 @@ __device__ unsigned long long mass_of(uint32_t bits) {
 __device__ int draw(float* work, int vocab, const SamplingView& b, int row) {
   const Candidate top = best_of(vocab, [&](int i) { return work[i]; });
   if (top.id == kNoId) return -1;
-  const float inverse = 1.0F / b.temperature[row], min_p = b.min_p[row];
+  // Finite, so that the largest logit keeps weight 1 at any temperature: 0 * inf would be NaN.
+  const float inverse = fminf(1.0F / b.temperature[row], FLT_MAX), min_p = b.min_p[row];
   for (int i = threadIdx.x; i < vocab; i += kThreads) {
     const float weight = expf((work[i] - top.value) * inverse);
     work[i] = weight >= min_p ? weight : 0.0F;
