@@ -5,7 +5,7 @@ import socket
 import threading
 
 import pytest
-from harness import MODEL_NAME, read_response, request_bytes, stream_request, stream_text
+from harness import MODEL_NAME, SOCKET_LIMIT_S, read_response, request_bytes, stream_request, stream_text
 
 CHAT = {"model": MODEL_NAME, "messages": [{"role": "user", "content": "hi"}]}
 TEXT = {"model": MODEL_NAME, "prompt": "hi"}
@@ -90,6 +90,7 @@ def oversize_request():
 def canary(server):
     """A stream that runs through the whole module; at the end its text must be what it is alone."""
     request = stream_request(prompt="The canary", max_tokens=3000)
+    running = threading.Event()  # its prompt has been computed, and counted
 
     def read(results):
         with contextlib.closing(server.connect()) as connection:
@@ -97,11 +98,14 @@ def canary(server):
             data = b""
             while more := connection.recv(65536):
                 data += more
+                if b"data: " in data:
+                    running.set()
         results.append(stream_text(data))
 
     results = []
     thread = threading.Thread(target=read, args=(results,))
     thread.start()
+    assert running.wait(SOCKET_LIMIT_S)
     yield
     thread.join()
     read(results)
