@@ -168,18 +168,17 @@ class CpuBackend final : public Backend {
     }
   }
 
-  // One round: a grid of jobs, (rows that fit a core's cache) x (an even number of panels).
+  // One round: a grid of jobs, (rows that fit a core's cache) x (some panels).
   void gemm_round(const GemmArgs& args, size_t row_bytes) {
     const int64_t job_rows =
         std::clamp<int64_t>(kJobBytes / static_cast<int64_t>(row_bytes), 1, args.rows);
     const int64_t row_jobs = ceil_div(args.rows, job_rows);
     const int64_t panels = packed_panels(args.n);
-    const int64_t pairs = ceil_div(panels, 2);
     const bool forks = pool_.num_threads() > 1 && args.rows * args.n * args.steps >= kForkWords;
     const int64_t panel_jobs =
-        forks
-            ? std::min(pairs, std::max<int64_t>(1, kJobsPerThread * pool_.num_threads() / row_jobs))
-            : 1;
+        forks ? std::min(panels,
+                         std::max<int64_t>(1, kJobsPerThread * pool_.num_threads() / row_jobs))
+              : 1;
     const auto job = [&](int64_t index, int) {
       const int64_t row = index / panel_jobs * job_rows;
       const int64_t part = index % panel_jobs;
@@ -188,8 +187,7 @@ class CpuBackend final : public Backend {
       mine.rows = std::min(job_rows, args.rows - row);
       mine.out.data = static_cast<std::byte*>(args.out.data) +
                       static_cast<size_t>(row * args.out.stride) * size_of(args.out.dtype);
-      kernels_.gemm(mine, 2 * (part * pairs / panel_jobs),
-                    std::min(panels, 2 * ((part + 1) * pairs / panel_jobs)));
+      kernels_.gemm(mine, part * panels / panel_jobs, (part + 1) * panels / panel_jobs);
     };
     if (forks) return pool_.parallel_for(row_jobs * panel_jobs, job);
     for (int64_t i = 0; i < row_jobs; ++i) job(i, 0);

@@ -94,7 +94,7 @@ SLUICE_INLINE void score(float (&s)[R][kPanelColumns], const typename Panel::X* 
                          const uint32_t* k, float scale) {
   for (int c = 0; c < kPanelColumns; c += kTileVectors * kLanes) {
     Vf acc[R][kTileVectors] = {};
-    multiply_tile<Panel>(acc, q, q_words, k + c, q_words, 0);
+    multiply_tile<Panel>(acc, q, q_words, k + c, q_words);
     for (int r = 0; r < R; ++r) {
       for (int i = 0; i < kTileVectors; ++i) store(&s[r][c + i * kLanes], acc[r][i] * scale);
     }
@@ -147,7 +147,7 @@ SLUICE_INLINE void accumulate(float* states, const typename Panel::X* p, const u
     }
     const uint32_t* columns =
         v + int64_t{f / kPanelColumns} * kSteps * kPanelColumns + f % kPanelColumns;
-    multiply_tile<Panel>(acc, p, kSteps, columns, steps, 0);
+    multiply_tile<Panel>(acc, p, kSteps, columns, steps);
     for (int r = 0; r < R; ++r) {
       for (int i = 0; i < kTileVectors; ++i)
         store(state_of(states, r, head_dim).values + f + i * kLanes, acc[r][i]);

@@ -41,30 +41,28 @@ SLUICE_INLINE void store_tile(const Vf (&acc)[R][C], T* out, int64_t stride, int
   }
 }
 
-// Columns [column, column + C vectors) of one panel (or of two, for C > kPanelVectors), all rows.
+// R rows from `row` on, columns [column, column + C vectors) of one panel.
 template <typename Panel, typename T, int R, int C>
 SLUICE_INLINE void gemm_tile(const GemmArgs& a, int64_t row, int64_t column) {
   Vf acc[R][C] = {};
   const auto* x = reinterpret_cast<const typename Panel::X*>(a.x) + row * a.steps;
   const int64_t panel_words = a.steps * kPanelColumns;
   const uint32_t* w = a.panels + column / kPanelColumns * panel_words + column % kPanelColumns;
-  multiply_tile<Panel>(acc, x, a.steps, w, a.steps, panel_words);
+  multiply_tile<Panel>(acc, x, a.steps, w, a.steps);
   store_tile(acc, static_cast<T*>(a.out.data) + row * a.out.stride + column, a.out.stride,
              a.n - column);
 }
 
 template <typename Panel, typename T>
 void gemm_panels(const GemmArgs& a, int64_t first, int64_t last) {
-  // One row has kTileVectors chains of additions per tile, too few to hide their latency: take
-  // twice as many columns, across two panels where a tile is a whole panel.
-  int64_t column = first * kPanelColumns;
+  const int64_t begin = first * kPanelColumns;
   const int64_t end = last * kPanelColumns;
-  constexpr int kWide = 2 * kTileVectors;
   if (a.rows == 1) {
-    for (; column + kWide * kLanes <= end; column += kWide * kLanes)
-      gemm_tile<Panel, T, 1, kWide>(a, 0, column);
+    for (int64_t column = begin; column < end; column += kSingleRowVectors * kLanes)
+      gemm_tile<Panel, T, 1, kSingleRowVectors>(a, 0, column);
+    return;
   }
-  for (; column < end; column += kTileVectors * kLanes) {
+  for (int64_t column = begin; column < end; column += kTileVectors * kLanes) {
     for_row_blocks(a.rows, [&](auto count, int64_t row) {
       gemm_tile<Panel, T, decltype(count)::value, kTileVectors>(a, row, column);
     });

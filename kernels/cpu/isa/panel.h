@@ -30,6 +30,9 @@ inline constexpr int kTileVectors = 4;
 #endif
 static_assert(kPanelVectors % kTileVectors == 0);
 
+// One row leaves registers for more columns: the whole panel, so that memory sees one stream.
+inline constexpr int kSingleRowVectors = kPanelVectors < 8 ? kPanelVectors : 8;
+
 // Panels of f32: a word of x is a float.
 struct F32Panel {
   using X = float;
@@ -84,18 +87,14 @@ SLUICE_INLINE void with_panel(DType dtype, Body&& body) {
   }
 }
 
-// acc[r][c] += sum over `steps` of x[r] times column vector c of the panel at `w`. Vectors past the
-// panel's width (c >= kPanelVectors) belong to the next panel, `panel_words` further on.
+// acc[r][c] += sum over `steps` of x[r] times column vector c of the panel at `w`.
 template <typename Panel, int R, int C>
 SLUICE_INLINE void multiply_tile(Vf (&acc)[R][C], const typename Panel::X* x, int64_t x_stride,
-                                 const uint32_t* w, int64_t steps, int64_t panel_words) {
+                                 const uint32_t* w, int64_t steps) {
   for (int64_t s = 0; s < steps; ++s) {
     typename Panel::W columns[C];
-    for (int c = 0; c < C; ++c) {
-      const int64_t panel = c / kPanelVectors;
-      columns[c] = Panel::load_columns(w + panel * panel_words + s * kPanelColumns +
-                                       (c % kPanelVectors) * kLanes);
-    }
+    for (int c = 0; c < C; ++c)
+      columns[c] = Panel::load_columns(w + s * kPanelColumns + c * kLanes);
     for (int r = 0; r < R; ++r) {
       const typename Panel::X broadcast = x[r * x_stride + s];
       for (int c = 0; c < C; ++c) acc[r][c] = Panel::multiply_add(columns[c], broadcast, acc[r][c]);
