@@ -41,11 +41,20 @@ void print_help(std::ostream& out) {
   }
 }
 
+bool asks_for_help(const std::string& word) {
+  return word == "--help" || word == "-h" || word == "help";
+}
+
 int unknown_command(const Arguments& words) {
   const bool group = std::any_of(std::begin(kCommands), std::end(kCommands),
                                  [&](const Command& command) { return command.group == words[0]; });
+  if (group && words.size() > 1 && asks_for_help(words[1])) {
+    print_help(std::cout);
+    return kExitOk;
+  }
   const std::string given = group && words.size() > 1 ? words[0] + " " + words[1] : words[0];
-  std::cerr << "sluice: '" << given << "' is not a command\n\n";
+  std::cerr << "sluice: '" << given << "' is "
+            << (group && words.size() == 1 ? "half a command" : "not a command") << "\n\n";
   print_help(std::cerr);
   return kExitUsage;
 }
@@ -55,7 +64,7 @@ int run(const Arguments& words) {
     print_help(std::cerr);
     return kExitUsage;
   }
-  if (words[0] == "--help" || words[0] == "-h" || words[0] == "help") {
+  if (asks_for_help(words[0])) {
     print_help(std::cout);
     return kExitOk;
   }
