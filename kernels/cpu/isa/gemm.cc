@@ -41,17 +41,22 @@ SLUICE_INLINE void store_tile(const Vf (&acc)[R][C], T* out, int64_t stride, int
   }
 }
 
+const uint32_t* columns_at(const GemmArgs& a, int64_t column) {
+  return a.panels + column / kPanelColumns * a.steps * kPanelColumns + column % kPanelColumns;
+}
+
 // R rows from `row` on, columns [column, column + C vectors) of one panel.
 template <typename Panel, typename T, int R, int C>
-SLUICE_INLINE void gemm_tile(const GemmArgs& a, int64_t row, int64_t column) {
+SLUICE_INLINE void gemm_tile(const GemmArgs& a, int64_t row, int64_t column, Ahead ahead) {
   Vf acc[R][C] = {};
   const auto* x = reinterpret_cast<const typename Panel::X*>(a.x) + row * a.steps;
-  const int64_t panel_words = a.steps * kPanelColumns;
-  const uint32_t* w = a.panels + column / kPanelColumns * panel_words + column % kPanelColumns;
-  multiply_tile<Panel>(acc, x, a.steps, w, a.steps);
+  multiply_tile<Panel>(acc, x, a.steps, columns_at(a, column), a.steps, ahead);
   store_tile(acc, static_cast<T*>(a.out.data) + row * a.out.stride + column, a.out.stride,
              a.n - column);
 }
+
+// Blocks of rows from which on fetching ahead pays: with fewer, memory has no time to spare.
+constexpr int64_t kAheadBlocks = 4;
 
 template <typename Panel, typename T>
 void gemm_panels(const GemmArgs& a, int64_t first, int64_t last) {
@@ -59,12 +64,25 @@ void gemm_panels(const GemmArgs& a, int64_t first, int64_t last) {
   const int64_t end = last * kPanelColumns;
   if (a.rows == 1) {
     for (int64_t column = begin; column < end; column += kSingleRowVectors * kLanes)
-      gemm_tile<Panel, T, 1, kSingleRowVectors>(a, 0, column);
+      gemm_tile<Panel, T, 1, kSingleRowVectors>(a, 0, column, {});
     return;
   }
-  for (int64_t column = begin; column < end; column += kTileVectors * kLanes) {
+  // The first block of rows waits for its columns of the panel; the later ones find them in cache,
+  // and fetch the next columns meanwhile, each its share of a step's cache lines.
+  constexpr int64_t kWidth = kTileVectors * kLanes;
+  constexpr int64_t kLines = ceil_div(kWidth, kCacheLineWords);
+  const int64_t blocks = ceil_div(a.rows, kTileRows);
+  const int64_t share = blocks < kAheadBlocks ? 0 : ceil_div(kLines, blocks - 1);
+  for (int64_t column = begin; column < end; column += kWidth) {
+    int64_t line = column + kWidth < end ? -share : kLines;
     for_row_blocks(a.rows, [&](auto count, int64_t row) {
-      gemm_tile<Panel, T, decltype(count)::value, kTileVectors>(a, row, column);
+      Ahead ahead;
+      if (line >= 0 && line < kLines) {
+        ahead.at = columns_at(a, column + kWidth) + line * kCacheLineWords;
+        ahead.lines = share;
+      }
+      line += share;
+      gemm_tile<Panel, T, decltype(count)::value, kTileVectors>(a, row, column, ahead);
     });
   }
 }

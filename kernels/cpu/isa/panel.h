@@ -11,6 +11,7 @@
 
 namespace sluice::SLUICE_ISA {
 
+inline constexpr int kCacheLineWords = 16;
 inline constexpr int kPanelVectors = kPanelColumns / kLanes;
 
 // Register tile: kTileRows x kTileVectors accumulators, loaded columns and one broadcast fill the
@@ -87,11 +88,20 @@ SLUICE_INLINE void with_panel(DType dtype, Body&& body) {
   }
 }
 
+// Part of a panel to fetch into the second-level cache meanwhile: `lines` cache lines a step.
+struct Ahead {
+  const uint32_t* at = nullptr;
+  int64_t lines = 0;
+};
+
 // acc[r][c] += sum over `steps` of x[r] times column vector c of the panel at `w`.
 template <typename Panel, int R, int C>
 SLUICE_INLINE void multiply_tile(Vf (&acc)[R][C], const typename Panel::X* x, int64_t x_stride,
-                                 const uint32_t* w, int64_t steps) {
+                                 const uint32_t* w, int64_t steps, Ahead ahead = {}) {
   for (int64_t s = 0; s < steps; ++s) {
+    for (int64_t line = 0; line < ahead.lines; ++line)
+      __builtin_prefetch(ahead.at + s * kPanelColumns + line * kCacheLineWords, 0,
+                         /*second level*/ 2);
     typename Panel::W columns[C];
     for (int c = 0; c < C; ++c)
       columns[c] = Panel::load_columns(w + s * kPanelColumns + c * kLanes);
