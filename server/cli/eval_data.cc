@@ -48,7 +48,6 @@ void compare(double expected, double found, GoldenVerdict& verdict) {
   double error = std::abs(expected - found);
   if (std::isnan(error)) error = std::numeric_limits<double>::infinity();
   verdict.error = std::max(verdict.error, error);
-  if (expected > kLikely) verdict.likely_error = std::max(verdict.likely_error, error);
 }
 
 }  // namespace

@@ -25,17 +25,10 @@ struct GoldenCase {
 // Where the best two tokens lie closer than this, either may be chosen.
 inline constexpr double kNearTie = 0.05;
 
-// Logprobs below this are reported and not judged where activations are rounded to bfloat16: the
-// error of a logit grows with its distance from the best one.
-inline constexpr double kLikely = -5;
-
 struct GoldenVerdict {
   int64_t num_equal = 0;  // leading ids that agree
   bool ids_ok = false;    // all do, or the first that differs is a near tie
-  // Largest errors of logprobs, over the leading ids and the first step's best ones: of the likely
-  // ones, and of all.
-  double likely_error = 0;
-  double error = 0;
+  double error = 0;  // largest of logprobs, over the leading ids and the first step's best ones
 };
 
 // `completion` is greedy, with logprobs and the best ones beside them, as long as the case's

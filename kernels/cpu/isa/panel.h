@@ -45,17 +45,29 @@ struct F32Panel {
 };
 
 #if defined(__AVX512BF16__)
-// Panels of bf16 pairs: x is rounded to bf16 pairs too and one instruction multiplies and adds
-// both.
+// Panels of bf16 pairs. x goes in as two bf16, its rounding and what the rounding lost, each pair
+// multiplied and added by one instruction: x keeps 16 bits of mantissa. Rounding it once moved the
+// tiny model's log-probabilities by up to 0.06.
 struct BF16Panel {
-  using X = uint32_t;
+  struct X {
+    uint32_t high, low;
+  };
   using W = __m512bh;
   static constexpr int kStep = 2;
   static SLUICE_INLINE W load_columns(const uint32_t* p) { return load<W>(p); }
   static SLUICE_INLINE Vf multiply_add(W w, X x, Vf acc) {
-    return _mm512_dpbf16_ps(acc, w, cast<__m512bh>(splat(x)));
+    acc = _mm512_dpbf16_ps(acc, w, cast<__m512bh>(splat(x.high)));
+    return _mm512_dpbf16_ps(acc, w, cast<__m512bh>(splat(x.low)));
   }
-  static SLUICE_INLINE void pack(X* to, Vf x) { store(to, _mm512_cvtneps_pbh(x)); }
+  static SLUICE_INLINE void pack(X* to, Vf x) {
+    const __m256bh high = _mm512_cvtneps_pbh(x);
+    const Vf kept = cast<Vf>(_mm512_slli_epi32(_mm512_cvtepu16_epi32(cast<__m256i>(high)), 16));
+    const __m512i pairs = _mm512_inserti64x4(_mm512_castsi256_si512(cast<__m256i>(high)),
+                                             cast<__m256i>(_mm512_cvtneps_pbh(x - kept)), 1);
+    const __m512i alternate =
+        _mm512_set_epi32(15, 7, 14, 6, 13, 5, 12, 4, 11, 3, 10, 2, 9, 1, 8, 0);
+    store(to, _mm512_permutexvar_epi32(alternate, pairs));
+  }
 };
 #else
 // Panels of bf16 pairs, widened in registers; x stays f32.
