@@ -64,7 +64,7 @@ class RunMask {
   bool all_ = true;
 };
 
-// Lane mask of `count` lanes from the low bits of `bits`.
+// All ones in the lanes whose bit of `bits` is set.
 SLUICE_INLINE Vi lanes_of(uint32_t bits) {
   const Vu selected = splat(bits) & (splat(1U) << cast<Vu>(lane_index()));
   return selected != 0U;
