@@ -160,9 +160,7 @@ void add_http_options(OptionSet& options, ServerConfig& config) {
   add("idle-timeout", &config.idle_timeout_s, "Seconds that a connection may wait for a request",
       0.1, kMaxSeconds);
   add("write-timeout", &config.write_timeout_s,
-      "Seconds after which a client that reads nothing "
-      "is dropped",
-      0.1, kMaxSeconds);
+      "Seconds after which a client that reads nothing is dropped", 0.1, kMaxSeconds);
   add("stall-timeout", &config.stall_timeout_s,
       "Seconds without an engine step, while work waits, until /health/ready fails", 0.1,
       kMaxSeconds);

@@ -57,6 +57,8 @@ class OptionSet {
  public:
   // Names the command in messages and --help: "serve", "bench latency".
   OptionSet(std::string command, std::string description);
+  OptionSet(const OptionSet&) = delete;  // options point into it
+  OptionSet& operator=(const OptionSet&) = delete;
 
   void add(Option option);
   // Options of this group are not flags of this command; file and environment may still hold them.
