@@ -20,6 +20,10 @@ void add_model_options(OptionSet& options, ServerConfig& config) {
                .help = "Directory with config.json and weights, or a config.json alone with "
                        "--load-format dummy. Default: the embedded sluice-tiny",
                .positional = true});
+  options.add({.name = "tokenizer",
+               .group = kModelGroup,
+               .target = &config.tokenizer,
+               .help = "Directory with the tokenizer's files. Default: the model's directory"});
   options.add({.name = "load-format",
                .group = kModelGroup,
                .target = &config.load_format,

@@ -20,7 +20,8 @@ inline constexpr const char* kLogGroup = "Log";
 
 // Defaults stand here; names, bounds and meaning in add_server_options (config.cc).
 struct ServerConfig {
-  std::string model;  // directory; empty: the embedded model
+  std::string model;      // directory; empty: the embedded model
+  std::string tokenizer;  // directory; empty: the model's
   std::string load_format = "auto";
   std::string dtype = "auto";
   int64_t max_model_len = 0;  // 0: the model's own

@@ -227,6 +227,7 @@ Result<std::unique_ptr<EngineAssembly>> assemble_engine(const ServerConfig& conf
   parts->model_path = std::move(path).value();
   parts->model_name = sluice::model_name(parts->model_path);
 
+  parts->tokenizer_path = config.tokenizer.empty() ? parts->model_path : config.tokenizer;
   Result<ModelConfig> model_config = read_model_config(parts->model_path);
   if (!model_config.ok()) return model_config.status();
   parts->model_config = std::move(model_config).value();

@@ -19,8 +19,9 @@ namespace sluice {
 // Owns everything below the server; members are destroyed from the last to the first, so each one's
 // borrowed neighbours outlive it.
 struct EngineAssembly {
-  std::string model_path;  // directory, or a config.json alone
-  std::string model_name;  // its last component
+  std::string model_path;      // directory, or a config.json alone
+  std::string model_name;      // its last component
+  std::string tokenizer_path;  // directory
   ModelConfig model_config;
   std::unique_ptr<Backend> backend;
   std::unique_ptr<DecoderModel> model;

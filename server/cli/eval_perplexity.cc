@@ -178,7 +178,7 @@ int run_eval_perplexity(const Arguments& arguments) {
   Result<std::unique_ptr<EngineAssembly>> parts = assemble_engine(config);
   if (!parts.ok()) return fail(parts.status());
   const std::string& model_path = parts.value()->model_path;
-  const Result<ModelText> text = load_model_text(model_path);
+  const Result<ModelText> text = load_model_text(parts.value()->tokenizer_path);
   if (!text.ok()) return fail(text.status());
   const auto passages = make_passages(options, model_path, *text.value().tokenizer);
   if (!passages.ok()) return fail(passages.status());

@@ -106,7 +106,7 @@ int run_eval_retrieval(const Arguments& arguments) {
   Result<std::unique_ptr<EngineAssembly>> parts = assemble_engine(config);
   if (!parts.ok()) return fail(parts.status());
   const EngineAssembly& engine = *parts.value();
-  const Result<ModelText> text = load_model_text(engine.model_path);
+  const Result<ModelText> text = load_model_text(engine.tokenizer_path);
   if (!text.ok()) return fail(text.status());
   const auto all = read_retrieval(options.file.empty() ? engine.model_path + "/golden/eval.jsonl"
                                                        : options.file);

@@ -1,14 +1,21 @@
 // Tokenizer and limits of a service.
 #include "server/cli/serving.h"
 
+#include <filesystem>
 #include <utility>
 
+#include "base/text.h"
 #include "server/text/model_text.h"
 
 namespace sluice {
 
 Result<ServedModel> served_model(const EngineAssembly& parts) {
-  Result<ModelText> text = load_model_text(parts.model_path);
+  if (!std::filesystem::is_directory(parts.tokenizer_path)) {
+    return invalid_argument(
+        str(parts.tokenizer_path, " is no directory with a tokenizer; name one with --tokenizer"),
+        "tokenizer");
+  }
+  Result<ModelText> text = load_model_text(parts.tokenizer_path);
   if (!text.ok()) return text.status();
   return ServedModel{.engine = parts.engine.get(),
                      .text = std::make_shared<ModelText>(std::move(text).value()),
