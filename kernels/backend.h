@@ -21,6 +21,9 @@ namespace sluice {
 struct BackendInfo {
   std::string name;     // "cpu avx512_bf16, 2 threads"
   bool is_host = true;  // device memory is host memory
+  // What the inputs of products with bf16 weights, keys and values are rounded to: kBF16, or kF32,
+  // which keeps 16 bits of mantissa or more at up to twice the multiply-adds.
+  DType activations = DType::kF32;
   int64_t memory_bytes_total = 0;
   int64_t memory_bytes_free = 0;  // when info() was called
 };
@@ -42,7 +45,8 @@ class Backend {
   Backend& operator=(const Backend&) = delete;
 
   virtual BackendInfo info() const = 0;
-  // Element type that activations should have for weights of `weights`; the CPU says f32 for all.
+  // Element type that activations have between the ops of a model with weights of `weights`; the
+  // CPU says f32 for all, and rounds inside its products.
   virtual DType activation_dtype(DType weights) const = 0;
 
   // ---- memory: at start-up only
@@ -138,12 +142,16 @@ class Backend {
   virtual void do_sample(SampledTokens& out, TensorView logits, const SamplingBatch& batch) = 0;
 };
 
+// BackendInfo::activations where nobody chose: accurate on the CPU, fast on a GPU.
+inline constexpr DType kCpuActivations = DType::kF32;
+inline constexpr DType kCudaActivations = DType::kBF16;
+
 // The CPU backend on `num_threads` threads (the caller is one of them); kernels/cpu.
-std::unique_ptr<Backend> make_cpu_backend(int num_threads);
+std::unique_ptr<Backend> make_cpu_backend(int num_threads, DType activations = kCpuActivations);
 
 // The CUDA backend on device 0; kernels/cuda, linked where SLUICE_WITH_CUDA is defined.
 // kUnavailable without a device or driver, kUnimplemented on a card that the kernels are not built
 // for.
-Result<std::unique_ptr<Backend>> make_cuda_backend();
+Result<std::unique_ptr<Backend>> make_cuda_backend(DType activations = kCudaActivations);
 
 }  // namespace sluice

@@ -34,6 +34,12 @@ void add_model_options(OptionSet& options, ServerConfig& config) {
                .target = &config.dtype,
                .help = "Element type of the weights in memory; auto: as in the checkpoint",
                .choices = {"auto", "bfloat16", "float32"}});
+  options.add({.name = "activation-dtype",
+               .group = kModelGroup,
+               .target = &config.activation_dtype,
+               .help = "What the inputs of bfloat16 products are rounded to: bfloat16 is faster, "
+                       "float32 keeps 16 bits; auto: float32 on the CPU, bfloat16 on a GPU",
+               .choices = {"auto", "bfloat16", "float32"}});
   options.add({.name = "max-model-len",
                .group = kModelGroup,
                .target = &config.max_model_len,

@@ -24,6 +24,7 @@ struct ServerConfig {
   std::string tokenizer;  // directory; empty: the model's
   std::string load_format = "auto";
   std::string dtype = "auto";
+  std::string activation_dtype = "auto";
   int64_t max_model_len = 0;  // 0: the model's own
   int64_t seed = 0;
 

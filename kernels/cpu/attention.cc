@@ -82,7 +82,7 @@ void CpuAttention::plan(TensorView out, TensorView q, int num_q_heads, float sca
       task.blocks = batch.blocks + batch.block_indptr[s];
       task.block_bytes = kv.block_bytes;
       task.tile_bytes = static_cast<int64_t>(kv.tile_bytes());
-      task.kv_dtype = kv.dtype;
+      task.types = {.panel = kv.dtype, .rows = activations_};
       const int heads = std::min(heads_max, tile_heads(task.tokens, group, kv.num_kv_heads));
       for (int h = 0; h < kv.num_kv_heads; h += heads) {
         task.kv_heads = std::min(heads, kv.num_kv_heads - h);

@@ -18,8 +18,12 @@ namespace sluice {
 // the same bits.
 class CpuAttention {
  public:
-  CpuAttention(const KernelTable& kernels, ThreadPool& pool)
-      : kernels_(kernels), pool_(pool), threads_(static_cast<size_t>(pool.num_threads())) {}
+  // `activations`: what q and the softmax are rounded to before they meet bf16 keys and values.
+  CpuAttention(const KernelTable& kernels, ThreadPool& pool, DType activations)
+      : kernels_(kernels),
+        pool_(pool),
+        activations_(activations),
+        threads_(static_cast<size_t>(pool.num_threads())) {}
 
   void run(TensorView out, TensorView q, int num_q_heads, float scale, const RaggedBatchView& batch,
            const KvCacheView& kv, const KvRunsView* runs);
@@ -41,6 +45,7 @@ class CpuAttention {
 
   const KernelTable& kernels_;
   ThreadPool& pool_;
+  DType activations_;
   int workers_ = 1;  // threads that the step's work is worth
   std::vector<Tile> tiles_;
   std::vector<Part> parts_;

@@ -53,15 +53,17 @@ void append_tiles(const T* k, const T* v, int slot, int head_dim, const KvCacheV
 
 class CpuBackend final : public Backend {
  public:
-  CpuBackend(int num_threads, const KernelTable& kernels)
+  CpuBackend(int num_threads, DType activations, const KernelTable& kernels)
       : kernels_(kernels),
+        activations_(activations),
         pool_(num_threads),
-        attention_(kernels, pool_),
+        attention_(kernels, pool_, activations),
         sampling_(static_cast<size_t>(num_threads)) {}
 
   BackendInfo info() const override {
     return {.name = str("cpu ", kernels_.name, ", ", pool_.num_threads(), " threads"),
             .is_host = true,
+            .activations = activations_,
             .memory_bytes_total = HostMemory::bytes_total(),
             .memory_bytes_free = HostMemory::bytes_available()};
   }
@@ -148,18 +150,19 @@ class CpuBackend final : public Backend {
 
   void do_gemm(TensorView out, TensorView x, const Weight& weight) override {
     const int64_t steps = panel_steps(weight.cols, weight.dtype);
-    const size_t row_bytes = kernels_.x_row_bytes(weight.dtype, steps);
+    const ProductTypes types{.panel = weight.dtype, .rows = activations_};
+    const size_t row_bytes = kernels_.x_row_bytes(types, steps);
     const int64_t round = std::max<int64_t>(1, kRoundBytes / static_cast<int64_t>(row_bytes));
     for (int64_t first = 0; first < x.rows; first += round) {
       const int64_t rows = std::min(round, x.rows - first);
       std::byte* packed = gemm_x_.get(static_cast<size_t>(rows) * row_bytes);
       for_row_ranges(rows, x.cols, [&](int64_t from, int64_t count) {
         kernels_.pack_x(packed + static_cast<size_t>(from) * row_bytes, rows_of(x, first + from),
-                        count, weight.dtype, steps);
+                        count, types, steps);
       });
       gemm_round({.x = packed,
                   .panels = weight.storage.as<uint32_t>(),
-                  .weight_dtype = weight.dtype,
+                  .types = types,
                   .rows = rows,
                   .steps = steps,
                   .n = weight.rows,
@@ -243,6 +246,7 @@ class CpuBackend final : public Backend {
   }
 
   const KernelTable& kernels_;
+  DType activations_;
   HostMemory memory_;
   ThreadPool pool_;
   CpuAttention attention_;
@@ -252,19 +256,21 @@ class CpuBackend final : public Backend {
 
 }  // namespace
 
-Result<std::unique_ptr<Backend>> make_cpu_backend(int num_threads, std::string_view isa) {
+Result<std::unique_ptr<Backend>> make_cpu_backend(int num_threads, std::string_view isa,
+                                                  DType activations) {
   std::string names;
   for (const KernelTable* table : cpu_kernel_tables()) {
     if (isa.empty() || isa == table->name)
-      return std::unique_ptr<Backend>(std::make_unique<CpuBackend>(num_threads, *table));
+      return std::unique_ptr<Backend>(
+          std::make_unique<CpuBackend>(num_threads, activations, *table));
     names += names.empty() ? table->name : str(", ", table->name);
   }
   return invalid_argument(
       str("this processor does not run the instruction set \"", isa, "\"; it runs ", names));
 }
 
-std::unique_ptr<Backend> make_cpu_backend(int num_threads) {
-  return make_cpu_backend(num_threads, "").value();
+std::unique_ptr<Backend> make_cpu_backend(int num_threads, DType activations) {
+  return make_cpu_backend(num_threads, "", activations).value();
 }
 
 }  // namespace sluice

@@ -17,6 +17,7 @@ std::vector<const KernelTable*> cpu_kernel_tables();
 
 // A CPU backend on the named instruction set: "avx512_bf16", "avx2", "generic", or "" for the best.
 // Fails when this processor or this build lacks it.
-Result<std::unique_ptr<Backend>> make_cpu_backend(int num_threads, std::string_view isa);
+Result<std::unique_ptr<Backend>> make_cpu_backend(int num_threads, std::string_view isa,
+                                                  DType activations = kCpuActivations);
 
 }  // namespace sluice

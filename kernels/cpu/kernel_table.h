@@ -31,6 +31,14 @@ constexpr int64_t panel_steps(int64_t k, DType dtype) {
 // segments may run on different threads without changing a bit.
 inline constexpr int kSegmentKeys = 1024;
 
+// How a product is computed: the element type of its panels, and what the rows that meet them are
+// rounded to.
+struct ProductTypes {
+  DType panel = DType::kBF16;
+  // kBF16: rounded once; kF32: 16 bits of mantissa or more. Panels of f32 take f32 rows always.
+  DType rows = DType::kF32;
+};
+
 // Rows of f32 or bf16 elements, `stride` elements apart.
 struct Rows {
   void* data = nullptr;
@@ -43,7 +51,7 @@ struct Rows {
 struct GemmArgs {
   const std::byte* x = nullptr;      // [rows][steps], x_row_bytes apart
   const uint32_t* panels = nullptr;  // [ceil(n / 64)][steps][64]
-  DType weight_dtype = DType::kBF16;
+  ProductTypes types;
   int64_t rows = 0;
   int64_t steps = 0;
   int64_t n = 0;
@@ -71,7 +79,7 @@ struct AttendTask {
   const std::byte* v = nullptr;     // tile_bytes on, the next block's block_bytes
   int64_t block_bytes = 0;
   int64_t tile_bytes = 0;
-  DType kv_dtype = DType::kBF16;
+  ProductTypes types;                   // of both products: the panels are the tiles of K and V
   const int32_t* run_indptr = nullptr;  // null: every key; else the runs of KV head h are
   const KvRun* runs = nullptr;          // runs[run_indptr[h]] ... runs[run_indptr[h + 1] - 1]
 
@@ -100,9 +108,9 @@ struct KernelTable {
   const char* name;
   bool (*runs_here)();  // whether this processor has the instructions
 
-  // x [rows, cols] as the gemm of weights of `weight_dtype` reads it: steps words or pairs a row.
-  size_t (*x_row_bytes)(DType weight_dtype, int64_t steps);
-  void (*pack_x)(std::byte* to, const Rows& x, int64_t rows, DType weight_dtype, int64_t steps);
+  // x [rows, cols] as a gemm of `types` reads it: steps words or pairs a row.
+  size_t (*x_row_bytes)(ProductTypes types, int64_t steps);
+  void (*pack_x)(std::byte* to, const Rows& x, int64_t rows, ProductTypes types, int64_t steps);
   // Panels [first, last) of the result. Panels may run on different threads.
   void (*gemm)(const GemmArgs& args, int64_t first, int64_t last);
 

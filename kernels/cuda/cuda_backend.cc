@@ -11,6 +11,7 @@
 #include "kernels/cuda/gemm/dense.h"
 #include "kernels/cuda/gemm/plain.h"
 #include "kernels/cuda/gemm/skinny.h"
+#include "kernels/cuda/gemm/split.h"
 #include "kernels/cuda/launchers.h"
 #include "kernels/cuda/sampling.h"
 #include "kernels/cuda/staging.h"
@@ -27,11 +28,13 @@ constexpr int kBlocksAnSm = 2;  // of decode attention
 
 class CudaBackend final : public Backend {
  public:
-  explicit CudaBackend(int device);
+  CudaBackend(int device, DType activations);
   ~CudaBackend() override;
 
   BackendInfo info() const override;
-  DType activation_dtype(DType weights) const override { return weights; }
+  DType activation_dtype(DType weights) const override {
+    return weights == DType::kF32 ? DType::kF32 : activations_;
+  }
   Result<Buffer> allocate(size_t bytes, Memory where) override;
   void copy(void* to, const void* from, size_t bytes) override;
   void fill_zero(void* to, size_t bytes) override;
@@ -61,15 +64,19 @@ class CudaBackend final : public Backend {
   // The plan of this batch on the device; made once a step and shared by its layers.
   void prepare_plan(const RaggedBatch& batch, int num_kv_heads, int group);
   void finish_samples();
+  // out = x * weight^T of operands of one dtype, by the kernel that suits the shape.
+  void multiply(TensorView out, TensorView x, const Weight& weight);
   // Grows `scratch` to `bytes`: in the first, largest steps, then never. Waits for its users.
   void ensure_scratch(Buffer& scratch, size_t bytes);
 
   int device_ = 0;
+  DType activations_;
   cudaDeviceProp properties_{};
   cudaStream_t stream_ = nullptr;
   Buffer gemm_workspace_;
   Buffer partials_;
   std::unique_ptr<DenseGemm> gemm_;
+  std::unique_ptr<SplitGemm> split_gemm_;  // where activations are f32
 
   AttentionPlan plan_;
   std::vector<int32_t> planned_q_indptr_, planned_kv_lens_;  // what plan_ was made for
@@ -90,7 +97,8 @@ class CudaBackend final : public Backend {
   std::vector<Pending> pending_samples_;
 };
 
-CudaBackend::CudaBackend(int device) : device_(device) {
+CudaBackend::CudaBackend(int device, DType activations)
+    : device_(device), activations_(activations) {
   SLUICE_CUDA_CHECK(cudaSetDevice(device));
   SLUICE_CUDA_CHECK(cudaGetDeviceProperties(&properties_, device));
   SLUICE_CUDA_CHECK(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking));
@@ -99,6 +107,7 @@ CudaBackend::CudaBackend(int device) : device_(device) {
       allocate(sizeof(float) * kMaxPartials * kDecodeRows * (kMaxHeadDim + 2), Memory::kDevice)
           .value();
   gemm_ = std::make_unique<DenseGemm>(gemm_workspace_.data(), kGemmWorkspaceBytes);
+  if (activations_ == DType::kF32) split_gemm_ = std::make_unique<SplitGemm>(*this);
   for (Staging* staging : {&plan_staging_, &sample_staging_, &sampled_staging_})
     staging->attach(*this, stream_);
 }
@@ -113,6 +122,7 @@ BackendInfo CudaBackend::info() const {
   SLUICE_CUDA_CHECK(cudaMemGetInfo(&free, &total));
   return {.name = str("cuda ", properties_.name),
           .is_host = false,
+          .activations = activations_,
           .memory_bytes_total = static_cast<int64_t>(total),
           .memory_bytes_free = static_cast<int64_t>(free)};
 }
@@ -206,13 +216,23 @@ void CudaBackend::do_add_rms_norm(TensorView out, TensorView residual, TensorVie
 }
 
 void CudaBackend::do_gemm(TensorView out, TensorView x, const Weight& weight) {
-  if (x.dtype != weight.dtype) {  // f32 activations of bf16 weights: rounded, as the CPU does
+  if (x.dtype != weight.dtype && split_gemm_) {
+    const auto product = [this](TensorView y, TensorView halves, const Weight& w) {
+      multiply(y, halves, w);
+    };
+    return split_gemm_->run(out, x, weight, product, stream_);
+  }
+  if (x.dtype != weight.dtype) {  // f32 inputs of a bf16 weight: rounded
     const size_t bytes = static_cast<size_t>(x.rows * x.cols) * size_of(weight.dtype);
     ensure_scratch(gemm_input_, bytes);
     const auto rounded = TensorView::dense(gemm_input_.data(), weight.dtype, x.rows, x.cols);
     launch_convert(rounded, x, stream_);
     x = rounded;
   }
+  multiply(out, x, weight);
+}
+
+void CudaBackend::multiply(TensorView out, TensorView x, const Weight& weight) {
   if (fits_skinny_gemm(out, x, weight)) return launch_skinny_gemm(out, x, weight, stream_);
   if (!DenseGemm::fits(out, x)) return launch_plain_gemm(out, x, weight, stream_);
   gemm_->run(out, x, weight, stream_);
@@ -344,7 +364,7 @@ void CudaBackend::finish_samples() {
 }  // namespace
 }  // namespace cuda
 
-Result<std::unique_ptr<Backend>> make_cuda_backend() {
+Result<std::unique_ptr<Backend>> make_cuda_backend(DType activations) {
   int count = 0;
   const cudaError_t error = cudaGetDeviceCount(&count);
   if (error != cudaSuccess || count == 0) {
@@ -360,7 +380,7 @@ Result<std::unique_ptr<Backend>> make_cuda_backend() {
             properties.minor, "; the kernels are built for 9.0 (Hopper); use --device cpu"),
         "device");
   }
-  return std::unique_ptr<Backend>(std::make_unique<cuda::CudaBackend>(0));
+  return std::unique_ptr<Backend>(std::make_unique<cuda::CudaBackend>(0, activations));
 }
 
 }  // namespace sluice

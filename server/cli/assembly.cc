@@ -31,9 +31,11 @@ std::optional<DType> dtype_named(const std::string& name) {
 }
 
 Result<std::unique_ptr<Backend>> make_device(const ServerConfig& config) {
+  const std::optional<DType> activations = dtype_named(config.activation_dtype);
 #ifdef SLUICE_WITH_CUDA
   if (config.device != "cpu") {
-    Result<std::unique_ptr<Backend>> cuda = make_cuda_backend();
+    Result<std::unique_ptr<Backend>> cuda =
+        make_cuda_backend(activations.value_or(kCudaActivations));
     if (cuda.ok() || config.device == "cuda") return cuda;
     log_info(str("--device auto: ", cuda.status().message(), "; running on the CPU"));
   }
@@ -45,7 +47,7 @@ Result<std::unique_ptr<Backend>> make_device(const ServerConfig& config) {
 #endif
   const auto cores = static_cast<int64_t>(std::thread::hardware_concurrency());
   const int64_t threads = config.threads > 0 ? config.threads : std::max<int64_t>(cores, 1);
-  return make_cpu_backend(static_cast<int>(threads));
+  return make_cpu_backend(static_cast<int>(threads), activations.value_or(kCpuActivations));
 }
 
 Result<std::unique_ptr<Backend>> make_backend(const ServerConfig& config) {
@@ -130,6 +132,15 @@ Result<std::unique_ptr<KvStorage>> make_storage(const ServerConfig& config,
   return std::make_unique<KvStorage>(std::move(storage).value());
 }
 
+// Products of float32 weights take float32 inputs, on every device.
+Status check_activations(const ServerConfig& config, DType weights) {
+  if (weights != DType::kF32 || config.activation_dtype != "bfloat16") return {};
+  return invalid_argument(
+      "--activation-dtype bfloat16: the weights are float32, whose products take float32 inputs; "
+      "use --dtype bfloat16 or --activation-dtype auto",
+      "activation-dtype");
+}
+
 // Three digits and the largest of five units, `step` apart, that keeps the number at least 1.
 std::string readable(double amount, double step, const std::array<const char*, 5>& units) {
   size_t unit = 0;
@@ -208,11 +219,14 @@ std::string model_name(const std::string& path) {
 }
 
 void add_engine_section(Report& report, const EngineAssembly& parts) {
+  const DType weights = parts.model->weight_dtype();
+  const DType activations = weights == DType::kF32 ? weights : parts.backend->info().activations;
   report.section("engine") = {
       {"model", parts.model_name},
       {"parameters", parts.model_config.num_parameters()},
       {"device", parts.backend->info().name},
-      {"dtype", std::string(name_of(parts.model->weight_dtype()))},
+      {"dtype", std::string(name_of(weights))},
+      {"activation_dtype", std::string(name_of(activations))},
       {"kv_dtype", std::string(name_of(parts.storage->layout().dtype))},
       {"kv_tokens", parts.kv_tokens()},
       {"max_model_len", parts.engine_config.max_model_len},
@@ -233,16 +247,17 @@ Result<std::unique_ptr<EngineAssembly>> assemble_engine(const ServerConfig& conf
   parts->model_config = std::move(model_config).value();
   const Result<int64_t> max_model_len = choose_model_len(config, parts->model_config);
   if (!max_model_len.ok()) return max_model_len.status();
-
-  Result<std::unique_ptr<Backend>> backend = make_backend(config);
-  if (!backend.ok()) return backend.status();
-  parts->backend = std::move(backend).value();
-
   const ModelOptions options{.path = parts->model_path,
                              .dummy_weights = config.load_format == "dummy",
                              .dtype = dtype_named(config.dtype),
                              .seed = static_cast<uint64_t>(config.seed),
                              .max_model_len = max_model_len.value()};
+  SLUICE_RETURN_IF_ERROR(check_activations(config, weight_dtype(options, parts->model_config)));
+
+  Result<std::unique_ptr<Backend>> backend = make_backend(config);
+  if (!backend.ok()) return backend.status();
+  parts->backend = std::move(backend).value();
+
   Result<std::unique_ptr<DecoderModel>> model =
       load_decoder_model(options, parts->model_config, *parts->backend);
   if (!model.ok()) return model.status();

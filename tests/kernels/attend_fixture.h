@@ -62,7 +62,9 @@ class AttendFixture {
   // Out rows of a whole sequence in double, cut to `runs` where not null.
   std::vector<double> reference(int sequence, RowRange rows = {},
                                 const RunLists* runs = nullptr) const;
-  Tolerance tolerance() const { return attend_tolerance(shape_.kv, shape_.activations, 1); }
+  Tolerance tolerance() const {
+    return attend_tolerance(shape_.kv, shape_.activations, backend_.info().activations, 1);
+  }
 
  private:
   struct Sequence {

@@ -2,8 +2,10 @@
 
 #include <iostream>
 
+#include "base/text.h"
 #include "kernels/cpu/cpu_backend.h"
 #include "kernels/cpu/kernel_table.h"
+#include "tests/kernels/tensors.h"
 
 namespace sluice {
 namespace {
@@ -20,17 +22,22 @@ struct Owned {
 
 Owned make_all() {
   Owned all;
-  for (const KernelTable* table : cpu_kernel_tables())
-    all.add(std::string("cpu_") + table->name, make_cpu_backend(1, table->name).value());
-  all.add("cpu_3_threads", make_cpu_backend(3));
+  for (const DType activations : {DType::kF32, DType::kBF16}) {
+    const std::string suffix = str("_", short_name(activations), "_activations");
+    for (const KernelTable* table : cpu_kernel_tables()) {
+      all.add(str("cpu_", table->name, suffix),
+              make_cpu_backend(1, table->name, activations).value());
+    }
 #ifdef SLUICE_WITH_CUDA
-  Result<std::unique_ptr<Backend>> cuda = make_cuda_backend();
-  if (cuda.ok()) {
-    all.add("cuda", std::move(cuda).value());
-  } else {
-    std::cerr << "kernels_test: SKIPPED on CUDA: " << cuda.status().message() << "\n";
-  }
+    Result<std::unique_ptr<Backend>> cuda = make_cuda_backend(activations);
+    if (cuda.ok()) {
+      all.add(str("cuda", suffix), std::move(cuda).value());
+    } else {
+      std::cerr << "kernels_test: SKIPPED on CUDA: " << cuda.status().message() << "\n";
+    }
 #endif
+  }
+  all.add("cpu_3_threads", make_cpu_backend(3));
   return all;
 }
 

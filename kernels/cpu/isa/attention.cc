@@ -270,8 +270,7 @@ class TaskRun {
 }  // namespace
 
 void attend(const AttendTask& task, float* state, std::byte* scratch) {
-  with_panel(task.kv_dtype,
-             [&](auto panel) { TaskRun<decltype(panel)>(task, state, scratch).run(); });
+  with_panel(task.types, [&](auto panel) { TaskRun<decltype(panel)>(task, state, scratch).run(); });
 }
 
 void attend_merge(float* total, const float* segment, int64_t rows, int head_dim) {

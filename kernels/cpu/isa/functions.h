@@ -6,8 +6,8 @@
 
 namespace sluice::SLUICE_ISA {
 
-size_t x_row_bytes(DType weight_dtype, int64_t steps);
-void pack_x(std::byte* to, const Rows& x, int64_t rows, DType weight_dtype, int64_t steps);
+size_t x_row_bytes(ProductTypes types, int64_t steps);
+void pack_x(std::byte* to, const Rows& x, int64_t rows, ProductTypes types, int64_t steps);
 void gemm(const GemmArgs& args, int64_t first, int64_t last);
 
 void rms_norm(const Rows& out, const Rows& x, const float* weight, float eps, int64_t rows);

@@ -89,16 +89,16 @@ void gemm_panels(const GemmArgs& a, int64_t first, int64_t last) {
 
 }  // namespace
 
-size_t x_row_bytes(DType weight_dtype, int64_t steps) {
+size_t x_row_bytes(ProductTypes types, int64_t steps) {
   size_t bytes = 0;
-  with_panel(weight_dtype, [&](auto panel) {
+  with_panel(types, [&](auto panel) {
     bytes = static_cast<size_t>(steps) * sizeof(typename decltype(panel)::X);
   });
   return bytes;
 }
 
-void pack_x(std::byte* to, const Rows& x, int64_t rows, DType weight_dtype, int64_t steps) {
-  with_panel(weight_dtype, [&](auto panel) {
+void pack_x(std::byte* to, const Rows& x, int64_t rows, ProductTypes types, int64_t steps) {
+  with_panel(types, [&](auto panel) {
     if (x.dtype == DType::kF32) {
       pack_rows<decltype(panel), float>(to, x, rows, steps);
     } else {
@@ -108,7 +108,7 @@ void pack_x(std::byte* to, const Rows& x, int64_t rows, DType weight_dtype, int6
 }
 
 void gemm(const GemmArgs& args, int64_t first, int64_t last) {
-  with_panel(args.weight_dtype, [&](auto panel) {
+  with_panel(args.types, [&](auto panel) {
     if (args.out.dtype == DType::kF32) {
       gemm_panels<decltype(panel), float>(args, first, last);
     } else {

@@ -73,6 +73,28 @@ TEST(ModelName, IsTheLastComponent) {
   EXPECT_EQ(model_name("/a/llama-3.1"), "llama-3.1");
 }
 
+TEST(AssembleEngine, RefusesBFloat16ActivationsOfFloat32Weights) {
+  ServerConfig config;
+  config.model = SLUICE_SOURCE_DIR "/models/sluice-tiny";
+  config.device = "cpu";
+  config.dtype = "float32";
+  config.activation_dtype = "bfloat16";
+  const auto engine = assemble_engine(config);
+  ASSERT_FALSE(engine.ok());
+  EXPECT_EQ(engine.status().message(),
+            "--activation-dtype bfloat16: the weights are float32, whose products take float32 "
+            "inputs; use --dtype bfloat16 or --activation-dtype auto");
+}
+
+TEST(AssembleEngine, ActivationsAreTheDevicesOwnUnlessChosen) {
+  ServerConfig config;
+  config.model = SLUICE_SOURCE_DIR "/models/sluice-tiny";
+  config.device = "cpu";
+  EXPECT_EQ(assemble_engine(config).value()->backend->info().activations, DType::kF32);
+  config.activation_dtype = "bfloat16";
+  EXPECT_EQ(assemble_engine(config).value()->backend->info().activations, DType::kBF16);
+}
+
 TEST(ResolveModel, NamesWhatIsMissing) {
   EXPECT_EQ(resolve_model("/no/such").status().message(),
             "/no/such: there is no such model directory");
