@@ -8,8 +8,8 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "server/openai/error_body.h"
-#include "server/openai/json_text.h"
 #include "server/openai/response.h"
+#include "server/text/json_text.h"
 #include "server/version.h"
 
 namespace sluice {

@@ -4,15 +4,16 @@
 #include "base/text.h"
 #include "server/openai/field_reader.h"
 #include "server/openai/generation_fields.h"
-#include "server/openai/json_value.h"
 #include "server/openai/prompt_parser.h"
+#include "server/text/json_value.h"
 
 namespace sluice {
 namespace {
 
 Result<JsonValue> parse_object(std::string_view body) {
   Result<JsonValue> parsed = JsonValue::parse(body);
-  if (parsed.ok() && parsed->as_object() == nullptr) {
+  if (!parsed.ok()) return invalid_argument("the body is " + parsed.status().message());
+  if (parsed->as_object() == nullptr) {
     return invalid_argument(str("the body must be a JSON object, got ", parsed->describe()));
   }
   return parsed;

@@ -2,7 +2,7 @@
 #include "server/openai/error_body.h"
 
 #include "base/check.h"
-#include "server/openai/json_text.h"
+#include "server/text/json_text.h"
 
 namespace sluice {
 namespace {

@@ -10,7 +10,7 @@
 
 #include "base/status.h"
 #include "base/types.h"
-#include "server/openai/json_value.h"
+#include "server/text/json_value.h"
 
 namespace sluice {
 

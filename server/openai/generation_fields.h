@@ -5,7 +5,7 @@
 
 #include "base/status.h"
 #include "server/openai/api_request.h"
-#include "server/openai/json_value.h"
+#include "server/text/json_value.h"
 
 namespace sluice {
 

@@ -3,7 +3,7 @@
 
 #include <algorithm>
 
-#include "server/openai/json_text.h"
+#include "server/text/json_text.h"
 
 namespace sluice {
 namespace {

@@ -7,8 +7,8 @@
 
 #include "server/openai/api_request.h"
 #include "server/openai/error_body.h"
-#include "server/openai/json_text.h"
-#include "server/openai/json_value.h"
+#include "server/text/json_text.h"
+#include "server/text/json_value.h"
 #include "server/text/utf8.h"
 
 namespace sluice {

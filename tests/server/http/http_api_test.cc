@@ -5,7 +5,7 @@
 #include <string>
 
 #include "server/http/http_frontend.h"
-#include "server/openai/json_value.h"
+#include "server/text/json_value.h"
 #include "tests/fakes/fake_service.h"
 #include "tests/server/http/test_client.h"
 

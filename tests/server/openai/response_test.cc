@@ -4,8 +4,8 @@
 #include <gtest/gtest.h>
 
 #include "server/openai/error_body.h"
-#include "server/openai/json_value.h"
 #include "server/openai/stream_chunks.h"
+#include "server/text/json_value.h"
 
 namespace sluice {
 namespace {

@@ -4,8 +4,8 @@
 #include <limits>
 #include <string>
 
-#include "server/openai/json_text.h"
-#include "server/openai/json_value.h"
+#include "server/text/json_text.h"
+#include "server/text/json_value.h"
 
 namespace sluice {
 namespace {

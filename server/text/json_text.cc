@@ -1,5 +1,5 @@
 // JSON text: escaping with UTF-8 repair, and numbers.
-#include "server/openai/json_text.h"
+#include "server/text/json_text.h"
 
 #include <charconv>
 #include <cmath>

@@ -1,12 +1,12 @@
 // JsonValue's parser: nlohmann's SAX events into our own tree, with the bounds checked on the way.
-#include "server/openai/json_value.h"
+#include "server/text/json_value.h"
 
 #include <limits>
 #include <nlohmann/json.hpp>
 #include <unordered_set>
 
 #include "base/text.h"
-#include "server/openai/json_text.h"
+#include "server/text/json_text.h"
 
 namespace sluice {
 namespace {
@@ -115,7 +115,7 @@ class TreeBuilder {
 Result<JsonValue> JsonValue::parse(std::string_view text) {
   TreeBuilder builder;
   if (!nlohmann::json::sax_parse(text.begin(), text.end(), &builder)) {
-    return invalid_argument(str("the body is not valid JSON: ", builder.error()));
+    return invalid_argument(str("not valid JSON: ", builder.error()));
   }
   return std::move(builder.root());
 }
