@@ -136,55 +136,91 @@ void CheckedBackend::fill_zero(void* to, size_t bytes) {
 
 namespace {
 
-std::vector<float> read(Backend& backend, const TensorView& x) {
-  std::vector<std::byte> row(static_cast<size_t>(x.cols) * size_of(x.dtype));
-  std::vector<float> values;
-  for (int64_t r = 0; r < x.rows; ++r) {
-    backend.copy(row.data(), x.row_ptr(r), row.size());
-    backend.synchronize();
-    for (int64_t c = 0; c < x.cols; ++c) {
-      values.push_back(x.dtype == DType::kF32
-                           ? reinterpret_cast<const float*>(row.data())[c]
-                           : to_float(reinterpret_cast<const BF16*>(row.data())[c]));
-    }
+// The view's rows with what lies between them, as they are in memory.
+std::vector<std::byte> read(Backend& backend, const TensorView& x) {
+  const int64_t elements = (x.rows - 1) * x.row_stride + x.cols;
+  std::vector<std::byte> bytes(static_cast<size_t>(elements) * size_of(x.dtype));
+  backend.copy(bytes.data(), x.data, bytes.size());
+  backend.synchronize();
+  return bytes;
+}
+
+void to_floats(const std::byte* from, DType dtype, std::vector<float>& row) {
+  for (size_t i = 0; i < row.size(); ++i) {
+    row[i] = dtype == DType::kF32 ? reinterpret_cast<const float*>(from)[i]
+                                  : to_float(reinterpret_cast<const BF16*>(from)[i]);
   }
-  return values;
+}
+
+float root_mean_square(const std::vector<float>& row) {
+  double sum = 0;
+  for (const float x : row) sum += double{x} * x;
+  return static_cast<float>(std::sqrt(sum / static_cast<double>(row.size())));
+}
+
+// The element that differs most, in tolerances.
+struct Difference {
+  float share = 0;
+  int64_t row = 0;
+  size_t col = 0;
+  float got = 0, want = 0;
+};
+
+void compare_row(const std::vector<float>& got, const std::vector<float>& want, int64_t row,
+                 CheckTolerance tolerance, Difference& worst) {
+  const float of_row = tolerance.of_row * root_mean_square(want);
+  for (size_t i = 0; i < got.size(); ++i) {
+    if (got[i] == want[i] || (std::isnan(got[i]) && std::isnan(want[i]))) continue;
+    const float size = std::max(std::fabs(got[i]), std::fabs(want[i]));
+    const float share = std::fabs(got[i] - want[i]) / (tolerance.relative * size + of_row);
+    if (share <= worst.share) continue;
+    worst = {std::isnan(share) ? INFINITY : share, row, i, got[i], want[i]};
+  }
 }
 
 }  // namespace
 
-void CheckedBackend::compare(const char* op, const TensorView& written) {
+// b = 2^-8 is the rounding error of bf16. Inputs rounded once: so is the result (b, on either
+// side), and each of a sum's terms errs by b, the sum by b times its size, for random signs; six of
+// them. Inputs kept to 16 bits: only f32's own error remains, and that of b * b.
+CheckTolerance CheckTolerance::of(DType activations) {
+  constexpr float kB = 0x1p-8F;
+  if (activations == DType::kBF16)
+    return {.relative = 2 * kB, .of_row = 6 * kB, .of_row_bf16_cache = 6 * kB};
+  return {.relative = kB / 32, .of_row = kB / 32, .of_row_bf16_cache = 6 * kB};
+}
+
+void CheckedBackend::compare(const std::string& op, const TensorView& written,
+                             const std::string& what) {
+  compare(op, written, what, tolerance_);
+}
+
+void CheckedBackend::compare(const std::string& op, const TensorView& written,
+                             const std::string& what, CheckTolerance tolerance) {
   const TensorView twin = shadow(written);
   SLUICE_CHECK(twin.data != written.data);  // else both backends wrote the same memory
-  const std::vector<float> got = read(*subject_, written);
-  const std::vector<float> want = read(*reference_, twin);
-  float worst = 0;
-  size_t at = 0;
-  for (size_t i = 0; i < got.size(); ++i) {
-    if (std::isnan(got[i]) && std::isnan(want[i])) continue;
-    const float allowed =
-        tolerance_.relative * std::max(std::fabs(got[i]), std::fabs(want[i])) + tolerance_.absolute;
-    const float excess = std::fabs(got[i] - want[i]) / allowed;
-    if (excess <= worst) continue;
-    worst = std::isnan(excess) ? INFINITY : excess;
-    at = i;
-  }
-  if (worst > 1) {
-    const auto cols = static_cast<size_t>(written.cols);
-    fail_check(
-        __FILE__, __LINE__,
-        str(op, " [", written.rows, ", ", written.cols, "]: ", subject_->info().name, " and ",
-            reference_->info().name, " differ most at [", at / cols, ", ", at % cols,
-            "]: ", got[at], " vs ", want[at], ", ", worst, " times the tolerance"));
-  }
-  const size_t bytes = static_cast<size_t>(written.cols) * size_of(written.dtype);
-  std::vector<std::byte> row(bytes);
+  const std::vector<std::byte> subject = read(*subject_, written);
+  const std::vector<std::byte> reference = read(*reference_, twin);
+  const size_t row_bytes = static_cast<size_t>(written.row_stride) * size_of(written.dtype);
+  std::vector<float> got(static_cast<size_t>(written.cols)), want(got.size());
+  Difference worst;
   for (int64_t r = 0; r < written.rows; ++r) {
-    subject_->copy(row.data(), written.row_ptr(r), bytes);
-    subject_->synchronize();
-    reference_->copy(twin.row_ptr(r), row.data(), bytes);
-    reference_->synchronize();
+    const size_t at = static_cast<size_t>(r) * row_bytes;
+    to_floats(subject.data() + at, written.dtype, got);
+    to_floats(reference.data() + at, written.dtype, want);
+    compare_row(got, want, r, tolerance, worst);
+    reference_->copy(twin.row_ptr(r), subject.data() + at,
+                     static_cast<size_t>(written.cols) * size_of(written.dtype));
   }
+  reference_->synchronize();
+  CheckedOp& record = ops_[op];
+  ++record.calls;
+  record.worst = std::max(record.worst, worst.share);
+  if (worst.share <= 1) return;
+  fail_check(__FILE__, __LINE__,
+             str(op, what, " [", written.rows, ", ", written.cols, "]: ", subject_->info().name,
+                 " and ", reference_->info().name, " differ most at [", worst.row, ", ", worst.col,
+                 "]: ", worst.got, " vs ", worst.want, ", ", worst.share, " times the tolerance"));
 }
 
 void CheckedBackend::do_embed(TensorView out, const Weight& table, const TokenId* ids) {
@@ -203,14 +239,14 @@ void CheckedBackend::do_add_rms_norm(TensorView out, TensorView residual, Tensor
                                      TensorView weight, float eps) {
   subject_->add_rms_norm(out, residual, delta, weight, eps);
   reference_->add_rms_norm(shadow(out), shadow(residual), shadow(delta), shadow(weight), eps);
-  compare("add_rms_norm residual", residual);
+  compare("add_rms_norm", residual, " residual");
   compare("add_rms_norm", out);
 }
 
 void CheckedBackend::do_gemm(TensorView out, TensorView x, const Weight& weight) {
   subject_->gemm(out, x, weight);
   reference_->gemm(shadow(out), shadow(x), shadow(weight));
-  compare(str("gemm ", weight.name).c_str(), out);
+  compare("gemm", out, " " + weight.name);
 }
 
 void CheckedBackend::do_silu_mul(TensorView out, TensorView gate_up) {
@@ -238,7 +274,9 @@ void CheckedBackend::do_attend(TensorView out, TensorView q, int num_q_heads, fl
     twin = {shadow(runs->tile_indptr), shadow(runs->run_indptr), shadow(runs->runs)};
   reference_->attend(shadow(out), shadow(q), num_q_heads, scale, shadow(batch), shadow(kv),
                      runs == nullptr ? nullptr : &twin);
-  compare("attend", out);
+  CheckTolerance tolerance = tolerance_;
+  if (kv.dtype == DType::kBF16) tolerance.of_row = tolerance.of_row_bf16_cache;
+  compare("attend", out, "", tolerance);
 }
 
 void CheckedBackend::do_gather_rows(TensorView out, TensorView x, const int32_t* rows) {

@@ -1,6 +1,7 @@
 // CheckedBackend: runs two backends on the same inputs, op by op, and stops at the first result
-// that differs too much, naming the op and its worst element. For tests and for a nightly run over
-// a real model; several times slower than either. (lc0's `check` backend is the idea.)
+// that differs too much, naming the op and its worst element. For tests and for a run over a real
+// model (`sluice eval golden --check-ops`); several times slower than either. (lc0's `check`
+// backend is the idea.)
 //
 //   caller -> op -> subject    on the subject's memory          -> compared, in f32
 //               \-> reference  on a shadow of every buffer      -> / then overwritten by the
@@ -19,10 +20,25 @@
 
 namespace sluice {
 
-// Largest |a - b| allowed: relative * max(|a|, |b|) + absolute.
+// Largest |a - b| allowed: relative * max(|a|, |b|) + of_row * (root mean square of the row). The
+// second term is for sums that cancel: their error follows their terms, which are as large as the
+// sums that do not.
 struct CheckTolerance {
-  float relative = 0.03F;
-  float absolute = 0.02F;
+  float relative = 0;
+  float of_row = 0;
+  // In the place of of_row for attention over bf16 keys and values: each backend rotates and rounds
+  // its own, to neighbours now and then, which a sharp softmax makes visible.
+  float of_row_bf16_cache = 0;
+
+  // Two correct backends stay within it where `activations` is the less exact of their
+  // BackendInfo::activations.
+  static CheckTolerance of(DType activations);
+};
+
+// What the calls of one op came to.
+struct CheckedOp {
+  int64_t calls = 0;
+  float worst = 0;  // of the tolerance: 1 is its end
 };
 
 // Both backends must share a memory space for Memory::kHost. Every tensor that an op writes must
@@ -41,6 +57,9 @@ class CheckedBackend final : public Backend {
   void fill_zero(void* to, size_t bytes) override;
   void synchronize() override;
   bool batch_invariant() const override;
+
+  // By op, in alphabetical order.
+  const std::map<std::string, CheckedOp>& ops() const { return ops_; }
 
  private:
   Result<Weight> do_load_weight(std::string name, std::span<const TensorView> parts,
@@ -73,7 +92,10 @@ class CheckedBackend final : public Backend {
   KvCacheView shadow(const KvCacheView& kv) const;
   const Weight& shadow(const Weight& weight) const;
   Result<Weight> pair(Result<Weight> subject, Result<Weight> reference);
-  void compare(const char* op, const TensorView& written);
+  // `what` is added to the op in messages.
+  void compare(const std::string& op, const TensorView& written, const std::string& what = {});
+  void compare(const std::string& op, const TensorView& written, const std::string& what,
+               CheckTolerance tolerance);
 
   struct Shadow;
   struct Shadows;
@@ -82,6 +104,7 @@ class CheckedBackend final : public Backend {
   std::unique_ptr<Backend> reference_;
   // Shared with the release functions of the buffers and weights handed out.
   std::shared_ptr<Shadows> shadows_;
+  std::map<std::string, CheckedOp> ops_;
 };
 
 }  // namespace sluice

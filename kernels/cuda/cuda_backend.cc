@@ -216,13 +216,13 @@ void CudaBackend::do_add_rms_norm(TensorView out, TensorView residual, TensorVie
 }
 
 void CudaBackend::do_gemm(TensorView out, TensorView x, const Weight& weight) {
-  if (x.dtype != weight.dtype && split_gemm_) {
+  if (x.dtype == DType::kF32 && weight.dtype == DType::kBF16 && split_gemm_) {
     const auto product = [this](TensorView y, TensorView halves, const Weight& w) {
       multiply(y, halves, w);
     };
     return split_gemm_->run(out, x, weight, product, stream_);
   }
-  if (x.dtype != weight.dtype) {  // f32 inputs of a bf16 weight: rounded
+  if (x.dtype != weight.dtype) {
     const size_t bytes = static_cast<size_t>(x.rows * x.cols) * size_of(weight.dtype);
     ensure_scratch(gemm_input_, bytes);
     const auto rounded = TensorView::dense(gemm_input_.data(), weight.dtype, x.rows, x.cols);

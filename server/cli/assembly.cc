@@ -14,6 +14,7 @@
 #include "base/text.h"
 #include "engine/model/model_loader.h"
 #include "engine/runner/local_runner.h"
+#include "kernels/cpu/cpu_backend.h"
 
 namespace sluice {
 namespace {
@@ -28,6 +29,11 @@ std::optional<DType> dtype_named(const std::string& name) {
   if (name == "float32") return DType::kF32;
   if (name == "bfloat16") return DType::kBF16;
   return std::nullopt;  // auto
+}
+
+int num_threads(const ServerConfig& config) {
+  const auto cores = static_cast<int64_t>(std::thread::hardware_concurrency());
+  return static_cast<int>(config.threads > 0 ? config.threads : std::max<int64_t>(cores, 1));
 }
 
 Result<std::unique_ptr<Backend>> make_device(const ServerConfig& config) {
@@ -45,9 +51,7 @@ Result<std::unique_ptr<Backend>> make_device(const ServerConfig& config) {
                   "--device cuda: this build has no CUDA backend; use --device cpu", "device");
   }
 #endif
-  const auto cores = static_cast<int64_t>(std::thread::hardware_concurrency());
-  const int64_t threads = config.threads > 0 ? config.threads : std::max<int64_t>(cores, 1);
-  return make_cpu_backend(static_cast<int>(threads), activations.value_or(kCpuActivations));
+  return make_cpu_backend(num_threads(config), activations.value_or(kCpuActivations));
 }
 
 Result<std::unique_ptr<Backend>> make_backend(const ServerConfig& config) {
@@ -58,6 +62,19 @@ Result<std::unique_ptr<Backend>> make_backend(const ServerConfig& config) {
                   "batch-invariant");
   }
   return backend;
+}
+
+Status check_with_reference(const ServerConfig& config, EngineAssembly& parts) {
+  const BackendInfo info = parts.backend->info();
+  const char* const isa = info.is_host ? "generic" : "";
+  Result<std::unique_ptr<Backend>> reference =
+      make_cpu_backend(num_threads(config), isa, info.activations);
+  if (!reference.ok()) return reference.status();
+  auto checked = std::make_unique<CheckedBackend>(
+      std::move(parts.backend), std::move(reference).value(), CheckTolerance::of(info.activations));
+  parts.checked = checked.get();
+  parts.backend = std::move(checked);
+  return {};
 }
 
 RunnerLimits runner_limits(const ServerConfig& config) {
@@ -116,7 +133,7 @@ Result<std::unique_ptr<KvStorage>> make_storage(const ServerConfig& config,
   const DType dtype = dtype_named(config.kv_cache_dtype).value_or(parts.model->weight_dtype());
   const KvLayout layout = parts.model->kv_layout(dtype);
   int64_t wanted = config.kv_cache_memory.value;
-  if (wanted == 0 && !parts.backend->info().is_host) {
+  if (wanted == 0 && !parts.backend->info().is_host && parts.checked == nullptr) {
     const Result<int64_t> left = device_kv_bytes(config, parts);
     if (!left.ok()) return left.status();
     wanted = left.value();
@@ -234,7 +251,8 @@ void add_engine_section(Report& report, const EngineAssembly& parts) {
       {"max_num_batched_tokens", int64_t{parts.engine_config.max_num_batched_tokens}}};
 }
 
-Result<std::unique_ptr<EngineAssembly>> assemble_engine(const ServerConfig& config) {
+Result<std::unique_ptr<EngineAssembly>> assemble_engine(const ServerConfig& config,
+                                                        bool check_ops) {
   auto parts = std::make_unique<EngineAssembly>();
   Result<std::string> path = resolve_model(config.model);
   if (!path.ok()) return path.status();
@@ -257,6 +275,7 @@ Result<std::unique_ptr<EngineAssembly>> assemble_engine(const ServerConfig& conf
   Result<std::unique_ptr<Backend>> backend = make_backend(config);
   if (!backend.ok()) return backend.status();
   parts->backend = std::move(backend).value();
+  if (check_ops) SLUICE_RETURN_IF_ERROR(check_with_reference(config, *parts));
 
   Result<std::unique_ptr<DecoderModel>> model =
       load_decoder_model(options, parts->model_config, *parts->backend);

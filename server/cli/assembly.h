@@ -10,6 +10,7 @@
 #include "engine/model/decoder_model.h"
 #include "engine/model/model_config.h"
 #include "kernels/backend.h"
+#include "kernels/checked_backend.h"
 #include "kvcache/kv_storage.h"
 #include "server/cli/report.h"
 #include "server/config.h"
@@ -24,6 +25,7 @@ struct EngineAssembly {
   std::string tokenizer_path;  // directory
   ModelConfig model_config;
   std::unique_ptr<Backend> backend;
+  CheckedBackend* checked = nullptr;  // `backend`, where its ops are checked
   std::unique_ptr<DecoderModel> model;
   std::unique_ptr<KvStorage> storage;
   EngineConfig engine_config;
@@ -34,7 +36,12 @@ struct EngineAssembly {
 
 // Loads the model and allocates all memory; blocks for as long as that takes. Failures name the
 // option or file and the way out.
-Result<std::unique_ptr<EngineAssembly>> assemble_engine(const ServerConfig& config);
+//
+// `check_ops`: every op runs on a second backend too, the CPU's (its plainest instruction set where
+// the first is the CPU), and a result that differs too much throws. The KV cache then has the
+// automatic size of the CPU, since it exists twice.
+Result<std::unique_ptr<EngineAssembly>> assemble_engine(const ServerConfig& config,
+                                                        bool check_ops = false);
 
 // The model that `config` names, or the embedded one, which is looked for in models/sluice-tiny and
 // share/sluice/models/sluice-tiny beside the binary and above it. A name in messages is a path.

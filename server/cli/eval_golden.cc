@@ -17,6 +17,7 @@ constexpr int kTop = 10;  // best logprobs of the first step that a case lists
 struct GoldenOptions {
   std::string file;
   double tolerance = 0;
+  bool check_ops = false;
   std::string json;
 };
 
@@ -33,6 +34,12 @@ void add_options(OptionSet& set, GoldenOptions& options) {
            .min = 1e-6,
            .max = 100,
            .zero_is_auto = true,
+           .command_line_only = true});
+  set.add({.name = "check-ops",
+           .group = kGroup,
+           .target = &options.check_ops,
+           .help = "Compute every op on the CPU too, on the same inputs, and stop at the first "
+                   "result that differs too much",
            .command_line_only = true});
   add_json_option(set, kGroup, options.json);
 }
@@ -74,6 +81,14 @@ bool judge_all(const std::vector<GoldenCase>& cases, const std::vector<Completio
   return passed == total;
 }
 
+// A row an op: how much of the tolerance its worst call took.
+void add_checked_ops(const CheckedBackend& checked, Report& report) {
+  for (const auto& [op, record] : checked.ops()) {
+    report.add_row("checked_ops",
+                   {{"op", op}, {"calls", record.calls}, {"worst", double{record.worst}}});
+  }
+}
+
 }  // namespace
 
 int run_eval_golden(const Arguments& arguments) {
@@ -85,7 +100,7 @@ int run_eval_golden(const Arguments& arguments) {
   if (const auto status = read_options(set, arguments)) return *status;
   if (const Status status = set_log_level(config.log_level); !status.ok()) return fail(status);
 
-  Result<std::unique_ptr<EngineAssembly>> parts = assemble_engine(config);
+  Result<std::unique_ptr<EngineAssembly>> parts = assemble_engine(config, options.check_ops);
   if (!parts.ok()) return fail(parts.status());
   const EngineAssembly& engine = *parts.value();
   const std::string file =
@@ -97,10 +112,14 @@ int run_eval_golden(const Arguments& arguments) {
   const auto completions =
       run_offline(*engine.engine, make_requests(cases.value()), engine.engine_config.max_num_seqs);
   if (!completions.ok()) return fail(completions.status());
+  for (const Completion& completion : completions.value()) {
+    if (completion.finish == FinishReason::kError) return fail(completion.error);
+  }
 
   Report report;
   add_machine(report);
   add_engine_section(report, engine);
+  if (engine.checked != nullptr) add_checked_ops(*engine.checked, report);
   const bool passed = judge_all(cases.value(), completions.value(), tolerance, report);
   const Status status = report.finish(std::cout, options.json);
   if (!status.ok()) return fail(status);

@@ -11,7 +11,7 @@ std::unique_ptr<Backend> generic() { return make_cpu_backend(1, "generic").value
 
 // A prompt, a chunk of it again through other backends, and the ops of an MLP.
 TEST(CheckedBackend, PassesBackendsThatAgree) {
-  CheckedBackend checked(make_cpu_backend(1), generic(), {});
+  CheckedBackend checked(make_cpu_backend(1), generic(), CheckTolerance::of(DType::kF32));
   const AttendShape shape = {
       .q_heads = 4, .kv_heads = 2, .head_dim = 64, .kv = DType::kBF16, .activations = DType::kF32};
   AttendFixture fixture(checked, shape, {70}, /*seed=*/1);
@@ -31,11 +31,26 @@ TEST(CheckedBackend, PassesBackendsThatAgree) {
   checked.gemm(y.view(), x.view(), weight);
   checked.silu_mul(half.view(), y.view());
   EXPECT_NE(half.get()[0], 0);
+  EXPECT_EQ(checked.ops().at("gemm").calls, 1);
+  EXPECT_EQ(checked.ops().at("attend").calls, 2);
+  EXPECT_LE(checked.ops().at("gemm").worst, 1);
+}
+
+// Inputs rounded once are outside of the tolerance of those that keep 16 bits.
+TEST(CheckedBackend, CatchesInputsThatAreRoundedMoreThanPromised) {
+  CheckedBackend checked(make_cpu_backend(1, DType::kBF16), make_cpu_backend(1),
+                         CheckTolerance::of(DType::kF32));
+  std::mt19937 rng(3);
+  const Weight weight = checked.random_weight("w", 96, 64, DType::kBF16, 1, 0.2F).value();
+  DeviceTensor x(checked, DType::kF32, 40, 64), y(checked, DType::kF32, 40, 96);
+  x.set(random_values(40 * 64, DType::kF32, rng));
+  EXPECT_THROW(checked.gemm(y.view(), x.view(), weight), InternalError);
+  EXPECT_GT(checked.ops().at("gemm").worst, 1);
 }
 
 // With no tolerance at all, two instruction sets differ in some last bit of a few norms.
 TEST(CheckedBackend, NamesTheOpAndTheWorstElement) {
-  CheckedBackend checked(make_cpu_backend(1), generic(), {.relative = 0, .absolute = 0});
+  CheckedBackend checked(make_cpu_backend(1), generic(), {.relative = 0, .of_row = 0});
   if (make_cpu_backend(1)->info().name == generic()->info().name)
     GTEST_SKIP() << "this machine has one instruction set only";
   std::mt19937 rng(1);
