@@ -28,6 +28,13 @@ struct BackendInfo {
   int64_t memory_bytes_free = 0;  // when info() was called
 };
 
+// What a device does at best, measured: what benches compare ops with.
+struct Ceilings {
+  double read_bytes_per_s = 0;  // of memory far larger than the caches
+  double copy_bytes_per_s = 0;  // of the same: bytes read and bytes written, added up
+  double flops_per_s = 0;       // of bf16 multiply-adds, two each; of f32 where there are none
+};
+
 // Rotary tables: cos and sin [positions, head_dim / 2] f32, already scaled. Row p serves position
 // p.
 struct RopeTable {
@@ -118,6 +125,9 @@ class Backend {
   // Turns logits [rows, vocab] f32 into tokens as sampling_batch.h says; may overwrite the logits.
   // `batch` and `out` are host data; `out` is complete after synchronize().
   void sample(SampledTokens& out, TensorView logits, const SamplingBatch& batch);
+
+  // Takes about a second, and memory meanwhile; kResourceExhausted when there is not enough.
+  virtual Result<Ceilings> measure_ceilings() = 0;
 
   // True where a row's result never depends on the other rows of the call, to the bit.
   virtual bool batch_invariant() const = 0;

@@ -37,6 +37,7 @@ BackendInfo CheckedBackend::info() const {
 DType CheckedBackend::activation_dtype(DType weights) const {
   return subject_->activation_dtype(weights);
 }
+Result<Ceilings> CheckedBackend::measure_ceilings() { return subject_->measure_ceilings(); }
 bool CheckedBackend::batch_invariant() const { return subject_->batch_invariant(); }
 
 void CheckedBackend::synchronize() {

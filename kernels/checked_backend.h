@@ -56,6 +56,7 @@ class CheckedBackend final : public Backend {
   void copy(void* to, const void* from, size_t bytes) override;
   void fill_zero(void* to, size_t bytes) override;
   void synchronize() override;
+  Result<Ceilings> measure_ceilings() override;
   bool batch_invariant() const override;
 
   // By op, in alphabetical order.

@@ -22,6 +22,7 @@ struct Command {
 constexpr Command kCommands[] = {
     {"serve", "", "serve a model over OpenAI's API", run_serve},
     {"generate", "", "write one answer, no server", run_generate},
+    {"bench", "kernels", "time every op beside the device's ceilings", run_bench_kernels},
     {"bench", "latency", "time one batch: prompt, then decode", run_bench_latency},
     {"bench", "throughput", "time many requests, no server", run_bench_throughput},
     {"bench", "serve", "load a running server over HTTP", run_bench_serve},

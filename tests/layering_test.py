@@ -35,7 +35,7 @@ RULES = [
          "CUDA headers only under kernels/cuda/"),
     Rule(r"kernels/cuda/", r"kernels/cuda/|server/", "the CUDA backend is reached through kernels/backend.h"),
     Rule(r"kernels/cpu/", r"kernels/cpu/|server/", "the CPU backend is reached through kernels/backend.h"),
-    Rule(r"kernels/backend\.h$", r"kernels/|kvcache/kv_storage\.|engine/(model|runner|attention)/|server/cli/assembly\.",
+    Rule(r"kernels/backend\.h$", r"kernels/|kvcache/kv_storage\.|engine/(model|runner|attention)/|server/cli/(assembly|kernel_workloads|op_timer)\.",
          "only what runs on a device sees kernels/backend.h"),
     Rule(r"nlohmann/", r"(server|engine/model)/.*\.cc$", "JSON only in .cc files of server/ and engine/model/"),
     Rule(r"(spdlog|fmt)/", r"base/log\.cc$", "logging goes through base/log.h"),

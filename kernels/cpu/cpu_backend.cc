@@ -7,6 +7,7 @@
 
 #include "base/text.h"
 #include "kernels/cpu/attention.h"
+#include "kernels/cpu/ceilings.h"
 #include "kernels/cpu/host_memory.h"
 #include "kernels/cpu/kernel_table.h"
 #include "kernels/cpu/kv_tile.h"
@@ -68,6 +69,7 @@ class CpuBackend final : public Backend {
             .memory_bytes_free = HostMemory::bytes_available()};
   }
   DType activation_dtype(DType) const override { return DType::kF32; }
+  Result<Ceilings> measure_ceilings() override { return measure_cpu_ceilings(memory_, pool_); }
   bool batch_invariant() const override { return true; }
 
   Result<Buffer> allocate(size_t bytes, Memory) override { return memory_.allocate(bytes); }

@@ -6,6 +6,7 @@
 
 #include "kernels/backend.h"
 #include "kernels/cuda/attention/attention.h"
+#include "kernels/cuda/ceilings.h"
 #include "kernels/cuda/convert.h"
 #include "kernels/cuda/cuda_check.h"
 #include "kernels/cuda/gemm/dense.h"
@@ -39,6 +40,9 @@ class CudaBackend final : public Backend {
   void copy(void* to, const void* from, size_t bytes) override;
   void fill_zero(void* to, size_t bytes) override;
   void synchronize() override;
+  Result<Ceilings> measure_ceilings() override {
+    return cuda::measure_ceilings(*this, *gemm_, stream_);
+  }
   // cuBLASLt chooses other algorithms, and so other orders of summation, by the number of rows.
   bool batch_invariant() const override { return false; }
 

@@ -25,12 +25,6 @@ constexpr const char* kEmbeddedModel = "models/sluice-tiny";
 constexpr int kMaxParents =
     5;  // folders above the binary in which the embedded model is looked for
 
-std::optional<DType> dtype_named(const std::string& name) {
-  if (name == "float32") return DType::kF32;
-  if (name == "bfloat16") return DType::kBF16;
-  return std::nullopt;  // auto
-}
-
 int num_threads(const ServerConfig& config) {
   const auto cores = static_cast<int64_t>(std::thread::hardware_concurrency());
   return static_cast<int>(config.threads > 0 ? config.threads : std::max<int64_t>(cores, 1));
@@ -52,16 +46,6 @@ Result<std::unique_ptr<Backend>> make_device(const ServerConfig& config) {
   }
 #endif
   return make_cpu_backend(num_threads(config), activations.value_or(kCpuActivations));
-}
-
-Result<std::unique_ptr<Backend>> make_backend(const ServerConfig& config) {
-  Result<std::unique_ptr<Backend>> backend = make_device(config);
-  if (backend.ok() && config.batch_invariant && !backend.value()->batch_invariant()) {
-    return Status(StatusCode::kUnimplemented,
-                  str("--batch-invariant: ", backend.value()->info().name, " cannot guarantee it"),
-                  "batch-invariant");
-  }
-  return backend;
 }
 
 Status check_with_reference(const ServerConfig& config, EngineAssembly& parts) {
@@ -169,6 +153,22 @@ std::string readable(double amount, double step, const std::array<const char*, 5
 }
 
 }  // namespace
+
+std::optional<DType> dtype_named(const std::string& name) {
+  if (name == "float32") return DType::kF32;
+  if (name == "bfloat16") return DType::kBF16;
+  return std::nullopt;  // auto
+}
+
+Result<std::unique_ptr<Backend>> make_backend(const ServerConfig& config) {
+  Result<std::unique_ptr<Backend>> backend = make_device(config);
+  if (backend.ok() && config.batch_invariant && !backend.value()->batch_invariant()) {
+    return Status(StatusCode::kUnimplemented,
+                  str("--batch-invariant: ", backend.value()->info().name, " cannot guarantee it"),
+                  "batch-invariant");
+  }
+  return backend;
+}
 
 Result<std::string> resolve_model(const std::string& model) {
   if (!model.empty()) {

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "base/status.h"
@@ -42,6 +43,11 @@ struct EngineAssembly {
 // automatic size of the CPU, since it exists twice.
 Result<std::unique_ptr<EngineAssembly>> assemble_engine(const ServerConfig& config,
                                                         bool check_ops = false);
+
+// The device that `config` names, ready for work.
+Result<std::unique_ptr<Backend>> make_backend(const ServerConfig& config);
+// --dtype and its like: absent for "auto".
+std::optional<DType> dtype_named(const std::string& name);
 
 // The model that `config` names, or the embedded one, which is looked for in models/sluice-tiny and
 // share/sluice/models/sluice-tiny beside the binary and above it. A name in messages is a path.

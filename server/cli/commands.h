@@ -16,6 +16,7 @@ using Arguments = std::vector<std::string>;
 
 int run_serve(const Arguments& arguments);
 int run_generate(const Arguments& arguments);
+int run_bench_kernels(const Arguments& arguments);
 int run_bench_latency(const Arguments& arguments);
 int run_bench_throughput(const Arguments& arguments);
 int run_bench_serve(const Arguments& arguments);
