@@ -54,21 +54,12 @@ Result<std::vector<PromptPiece>> chat_pieces(const ModelText& text, const Genera
       *text.tokenizer);
 }
 
-// The pieces of a prompt that is text: messages, or plain text and what the tokenizer puts round
-// it.
+// The pieces of a prompt that is text: messages, or plain text.
 Result<std::vector<PromptPiece>> prompt_pieces(const ModelText& text, const GenerateCall& call) {
   if (const auto* messages = std::get_if<std::vector<ChatMessage>>(&call.prompt)) {
     return chat_pieces(text, call, *messages);
   }
-  std::vector<PromptPiece> pieces;
-  const auto add_control = [&](bool wanted, const std::string& spelling) {
-    const auto id = text.tokenizer->control_id(spelling);
-    if (wanted && call.add_special_tokens && id) pieces.push_back({"", id});
-  };
-  add_control(text.config.add_bos_token, text.config.bos_token);
-  pieces.push_back({std::get<std::string>(call.prompt), std::nullopt});
-  add_control(text.config.add_eos_token, text.config.eos_token);
-  return pieces;
+  return std::vector<PromptPiece>{{std::get<std::string>(call.prompt), std::nullopt}};
 }
 
 std::string context_limit(int64_t max_model_len) {
@@ -153,7 +144,13 @@ Result<std::vector<TokenId>> LocalService::prompt_ids(const ServedModel& model,
   const Tokenizer& tokenizer = *model.text->tokenizer;
   SLUICE_RETURN_IF_ERROR(
       check_bytes_fit(call, pieces.value(), tokenizer.max_bytes_per_token(), model.max_model_len));
-  return tokenizer.encode(pieces.value());
+  std::vector<TokenId> ids = tokenizer.encode(pieces.value());
+  if (std::holds_alternative<std::string>(call.prompt) && call.add_special_tokens) {
+    const ModelText& text = *model.text;
+    ids.insert(ids.begin(), text.prompt_prefix.begin(), text.prompt_prefix.end());
+    ids.insert(ids.end(), text.prompt_suffix.begin(), text.prompt_suffix.end());
+  }
+  return ids;
 }
 
 Result<std::unique_ptr<Generation>> LocalService::generate(GenerateCall call) {

@@ -25,6 +25,7 @@ constexpr Command kCommands[] = {
     {"bench", "kernels", "time every op beside the device's ceilings", run_bench_kernels},
     {"bench", "latency", "time one batch: prompt, then decode", run_bench_latency},
     {"bench", "throughput", "time many requests, no server", run_bench_throughput},
+    {"bench", "tokenizer", "time a tokenizer, no model", run_bench_tokenizer},
     {"bench", "serve", "load a running server over HTTP", run_bench_serve},
     {"eval", "golden", "compare with a reference's answers", run_eval_golden},
     {"eval", "retrieval", "count right answers about long texts", run_eval_retrieval},

@@ -43,6 +43,8 @@ RULES = [
     Rule(r"yaml-cpp/", r"server/", "the config file is read in one file", one_file=True),
     Rule(r"prometheus/", r"server/", "metrics live in one file", one_file=True),
     Rule(r"sentencepiece", r"server/text/.*\.cc$", "SentencePiece stays behind one file", one_file=True),
+    Rule(r"pcre2", r"server/text/", "PCRE2 stays behind one file", one_file=True),
+    Rule(r"utf8proc", r"server/text/", "utf8proc stays behind one file", one_file=True),
     Rule(r"boost/", r"server/http/|server/bench/", "sockets only in server/http/ and the bench client"),
     Rule(r"(grpc|google/protobuf)|.*\.pb\.h$", r"server/", "RPC and proto only under server/"),
     Rule(r"(hwy/|oneapi/dnnl|cblas|immintrin)", r"kernels/cpu/", "CPU kernels only under kernels/cpu/"),

@@ -19,6 +19,7 @@ int run_generate(const Arguments& arguments);
 int run_bench_kernels(const Arguments& arguments);
 int run_bench_latency(const Arguments& arguments);
 int run_bench_throughput(const Arguments& arguments);
+int run_bench_tokenizer(const Arguments& arguments);
 int run_bench_serve(const Arguments& arguments);
 int run_eval_golden(const Arguments& arguments);
 int run_eval_retrieval(const Arguments& arguments);

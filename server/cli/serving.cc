@@ -8,6 +8,21 @@
 #include "server/text/model_text.h"
 
 namespace sluice {
+namespace {
+
+// Ids of text must have a row of the embedding each. What names no token needs none: vocabularies
+// are padded with such.
+Status check_vocabulary(const Tokenizer& tokenizer, int vocab_size) {
+  for (TokenId id = vocab_size; id < tokenizer.vocab_size(); ++id) {
+    if (tokenizer.spelling(id).empty()) continue;
+    return invalid_argument(str("the tokenizer has a token ", id, " and the model embeds ",
+                                vocab_size, " tokens (vocab_size): they do not belong together"),
+                            "tokenizer");
+  }
+  return {};
+}
+
+}  // namespace
 
 Result<ServedModel> served_model(const EngineAssembly& parts) {
   if (!std::filesystem::is_directory(parts.tokenizer_path)) {
@@ -17,6 +32,7 @@ Result<ServedModel> served_model(const EngineAssembly& parts) {
   }
   Result<ModelText> text = load_model_text(parts.tokenizer_path);
   if (!text.ok()) return text.status();
+  SLUICE_RETURN_IF_ERROR(check_vocabulary(*text->tokenizer, parts.model_config.vocab_size));
   return ServedModel{.engine = parts.engine.get(),
                      .text = std::make_shared<ModelText>(std::move(text).value()),
                      .vocab_size = parts.model_config.vocab_size,

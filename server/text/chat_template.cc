@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "server/text/jinja/evaluator.h"
+#include "server/text/prompt_pieces.h"
 
 namespace sluice {
 namespace {
@@ -18,33 +19,16 @@ jinja::Value message_value(const TemplateMessage& message) {
   return jinja::make_dict(std::move(fields));
 }
 
-// Appends plain text to the last piece if that is plain text too: neighbours are tokenised as one.
-void add_text(std::string_view text, std::vector<PromptPiece>& pieces) {
-  if (text.empty()) return;
-  if (pieces.empty() || pieces.back().control) pieces.emplace_back();
-  pieces.back().text += text;
-}
-
 // Cuts what the template wrote at control tokens; what a user wrote is never cut.
 std::vector<PromptPiece> split_controls(const jinja::MarkedText& prompt,
                                         const Tokenizer& tokenizer) {
   std::vector<PromptPiece> pieces;
   for (const jinja::MarkedText::Span& span : prompt.spans()) {
-    std::string_view rest = span.text;
-    size_t plain = 0;  // bytes of `rest` that begin no control token
-    while (!span.from_user && plain < rest.size()) {
-      size_t length = 0;
-      const auto id = tokenizer.control_at(rest.substr(plain), &length);
-      if (!id) {
-        ++plain;
-        continue;
-      }
-      add_text(rest.substr(0, plain), pieces);
-      pieces.push_back({"", id});
-      rest.remove_prefix(plain + length);
-      plain = 0;
+    if (span.from_user) {
+      append_plain(span.text, pieces);
+    } else {
+      append_trusted(span.text, tokenizer, pieces);
     }
-    add_text(rest, pieces);
   }
   return pieces;
 }

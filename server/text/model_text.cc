@@ -1,10 +1,12 @@
 // Loads what a model directory says about text.
 #include "server/text/model_text.h"
 
+#include <filesystem>
 #include <utility>
 
 #include "base/log.h"
 #include "base/text.h"
+#include "server/text/hf/tokenizer_json.h"
 
 namespace sluice {
 namespace {
@@ -17,6 +19,29 @@ Result<ChatTemplate> compile_template(const TokenizerConfig& config) {
                 "chat_template.jinja); use completions, which need none");
 }
 
+Result<LoadedTokenizer> load_tokenizer(const std::string& dir, const TokenizerConfig& config) {
+  const std::string json = dir + "/tokenizer.json";
+  if (std::filesystem::exists(json)) return load_tokenizer_json(json);
+  SentencePieceOptions options;
+  options.control_tokens = config.special_tokens;
+  options.add_prefix_space = config.add_prefix_space;
+  options.prefix_every_piece = config.legacy;
+  Result<std::unique_ptr<Tokenizer>> loaded = load_sentencepiece(dir + "/tokenizer.model", options);
+  if (!loaded.ok()) return loaded.status();
+  LoadedTokenizer tokenizer{std::move(loaded).value(), {}, {}};
+  if (const auto bos = tokenizer.tokenizer->control_id(config.bos_token)) tokenizer.prefix = {*bos};
+  return tokenizer;
+}
+
+// What the configuration says about the tokens round a prompt goes before what the tokenizer says.
+void apply_config(const std::optional<bool>& wanted, const std::string& spelling,
+                  const Tokenizer& tokenizer, std::vector<TokenId>& ids) {
+  if (!wanted) return;
+  ids.clear();
+  const auto id = tokenizer.control_id(spelling);
+  if (*wanted && id) ids.push_back(*id);
+}
+
 }  // namespace
 
 Result<ModelText> load_model_text(const std::string& dir) {
@@ -25,14 +50,15 @@ Result<ModelText> load_model_text(const std::string& dir) {
   ModelText text;
   text.config = std::move(config).value();
 
-  SentencePieceOptions options;
-  options.control_tokens = text.config.special_tokens;
-  options.add_prefix_space = text.config.add_prefix_space;
-  options.prefix_every_piece = text.config.legacy;
-  Result<std::unique_ptr<Tokenizer>> tokenizer =
-      load_sentencepiece(dir + "/tokenizer.model", options);
-  if (!tokenizer.ok()) return tokenizer.status();
-  text.tokenizer = std::move(tokenizer).value();
+  Result<LoadedTokenizer> loaded = load_tokenizer(dir, text.config);
+  if (!loaded.ok()) return loaded.status();
+  text.tokenizer = std::move(loaded->tokenizer);
+  text.prompt_prefix = std::move(loaded->prefix);
+  text.prompt_suffix = std::move(loaded->suffix);
+  apply_config(text.config.add_bos_token, text.config.bos_token, *text.tokenizer,
+               text.prompt_prefix);
+  apply_config(text.config.add_eos_token, text.config.eos_token, *text.tokenizer,
+               text.prompt_suffix);
 
   Result<ChatTemplate> compiled = compile_template(text.config);
   if (compiled.ok()) {

@@ -4,6 +4,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "base/status.h"
 #include "server/text/chat_template.h"
@@ -14,12 +15,15 @@ namespace sluice {
 
 struct ModelText {
   std::unique_ptr<const Tokenizer> tokenizer;  // never null
+  // Tokens round a plain-text prompt. They are no part of it: it begins where its own text begins.
+  std::vector<TokenId> prompt_prefix, prompt_suffix;
   TokenizerConfig config;
   std::optional<ChatTemplate> chat_template;  // absent: chat is refused with no_chat_template
   Status no_chat_template;
 };
 
-// Reads DIR/tokenizer.model and DIR/tokenizer_config.json. A template that is missing or that
+// Reads DIR/tokenizer.json, or where there is none DIR/tokenizer.model; and
+// DIR/tokenizer_config.json. A template that is missing or that
 // cannot be compiled is no failure: what needs no chat can be served.
 Result<ModelText> load_model_text(const std::string& dir);
 

@@ -13,11 +13,12 @@ namespace sluice {
 
 inline constexpr const char* kDefaultTemplate = "default";
 
-// Defaults are those of Hugging Face's LlamaTokenizer, where a file says nothing.
+// A file that says nothing leaves a default; those of `legacy` and, beside a tokenizer.model, of
+// add_bos_token (true) and add_eos_token (false) are Hugging Face's LlamaTokenizer's.
 struct TokenizerConfig {
   std::string bos_token, eos_token, unk_token;  // spellings; empty: not named
-  bool add_bos_token = true;                    // in front of a plain-text prompt
-  bool add_eos_token = false;                   // behind it
+  std::optional<bool> add_bos_token;            // in front of a plain-text prompt
+  std::optional<bool> add_eos_token;            // behind it
   std::optional<bool> add_prefix_space;
   bool legacy = true;                                 // SentencePieceOptions::prefix_every_piece
   std::vector<std::string> special_tokens;            // every spelling that the file calls special

@@ -9,6 +9,8 @@
 
 #include "server/text/chat_template.h"
 #include "server/text/detokenizer.h"
+#include "server/text/hf/tokenizer_json.h"
+#include "server/text/prompt_pieces.h"
 #include "server/text/stop_matcher.h"
 #include "server/text/tokenizer_config.h"
 #include "server/text/utf8.h"
@@ -99,6 +101,29 @@ void load_tokenizer(std::string_view bytes) {
   }
 }
 
+void check_tokens(const Tokenizer& tokenizer, std::string_view text) {
+  std::vector<PromptPiece> pieces;
+  append_trusted(text, tokenizer, pieces);
+  for (const auto& ids : {tokenizer.encode(text), tokenizer.encode(pieces)}) {
+    for (const TokenId id : ids) require(id >= 0 && id < tokenizer.vocab_size());
+    require(!find_invalid_utf8(decode(tokenizer, ids, false)));
+    const size_t most = tokenizer.max_bytes_per_token();
+    require(most == 0 || ids.size() * most >= text.size());
+  }
+}
+
+void load_tokenizer_file(std::string_view input) {
+  const size_t border = std::min(input.find('\0'), input.size());
+  const std::string text = to_valid_utf8(input.substr(std::min(border + 1, input.size())));
+  const auto loaded = parse_tokenizer_json(input.substr(0, border), "f");
+  if (!loaded.ok()) return require(loaded.status().message().starts_with("f: "));
+  try {
+    check_tokens(*loaded->tokenizer, text);
+  } catch (const InternalError&) {
+    // A pattern that explodes ends at its limit, and so does the request.
+  }
+}
+
 }  // namespace
 
 void read_text_input(std::span<const std::byte> input) {
@@ -111,6 +136,8 @@ void read_text_input(std::span<const std::byte> input) {
       return render_template(rest);
     case 'm':
       return load_tokenizer(rest);
+    case 't':
+      return load_tokenizer_file(rest);
     case 'c': {
       const auto config = parse_tokenizer_config(rest, "f");
       return require(config.ok() || config.status().message().starts_with("f"));

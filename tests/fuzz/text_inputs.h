@@ -11,6 +11,7 @@ namespace sluice {
 //        separated by \1; any bytes
 //   'j'  a chat template, then \0, then a message's content
 //   'm'  a tokenizer.model, which then encodes and decodes
+//   't'  a tokenizer.json, then \0, then a text, which is encoded and decoded
 //   'c'  a tokenizer_config.json
 void read_text_input(std::span<const std::byte> input);
 

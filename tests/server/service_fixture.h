@@ -36,6 +36,7 @@ inline std::shared_ptr<const ModelText> byte_text() {
   auto text = std::make_shared<ModelText>();
   text->tokenizer = std::make_unique<const FakeTokenizer>(
       FakeTokenizer::bytes({"<s>", "</s>", "<|im_start|>", "<|im_end|>"}));
+  text->prompt_prefix = {*text->tokenizer->control_id("<s>")};
   text->config.bos_token = "<s>";
   text->config.eos_token = "</s>";
   text->chat_template = ChatTemplate::compile(

@@ -14,7 +14,7 @@ TEST(TokenizerConfig, ReadsTheEmbeddedModels) {
   ASSERT_TRUE(config.ok()) << config.status().message();
   EXPECT_EQ(config->bos_token, "<s>");
   EXPECT_EQ(config->eos_token, "<|im_end|>");
-  EXPECT_FALSE(config->add_bos_token);
+  EXPECT_EQ(config->add_bos_token, false);
   EXPECT_FALSE(config->legacy);
   EXPECT_EQ(config->add_prefix_space, false);
   EXPECT_EQ(config->chat_templates.count(kDefaultTemplate), 1U);
@@ -33,7 +33,7 @@ TEST(TokenizerConfig, ReadsTokensAsObjectsAndNamedTemplates) {
   EXPECT_EQ(config->bos_token, "<s>");
   EXPECT_EQ(config->special_tokens, (std::vector<std::string>{"<turn>", "<s>"}));
   EXPECT_EQ(config->chat_templates.at("tool_use"), "B");
-  EXPECT_TRUE(config->add_bos_token);
+  EXPECT_FALSE(config->add_bos_token.has_value());
   EXPECT_TRUE(config->legacy);
 }
 
