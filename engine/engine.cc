@@ -129,7 +129,7 @@ bool Engine::run_turn(RequestQueue::Drained& inbox) {
 }
 
 void Engine::take_in(RequestQueue::Drained& inbox) {
-  for (RequestPtr& request : inbox.submitted) open(std::move(request));
+  for (const RequestPtr& request : inbox.submitted) open(request);
   for (const RequestQueue::Cancellation& wish : inbox.cancelled) {
     const Status why(StatusCode::kCancelled, "cancelled by the client");
     if (wish.choice == kAllChoices) {
@@ -145,7 +145,7 @@ void Engine::take_in(RequestQueue::Drained& inbox) {
   }
 }
 
-void Engine::open(RequestPtr request) {
+void Engine::open(const RequestPtr& request) {
   const SamplingParams& sampling = request->sampling;
   const auto [place, is_new] = active_.try_emplace(request->id);
   if (!is_new) {

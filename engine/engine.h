@@ -78,7 +78,7 @@ class Engine {
   bool idle() const { return active_.empty() && num_in_flight_ == 0; }
 
   void take_in(RequestQueue::Drained& inbox);
-  void open(RequestPtr request);
+  void open(const RequestPtr& request);
   bool launch_next();
   void collect_oldest();
   void apply(const StepEntry& entry, StepOutput& output);

@@ -108,6 +108,7 @@ void Engine::end_request(const std::string& id, FinishReason finish, const Statu
 
 void Engine::end_all(FinishReason finish, const Status& why) {
   std::vector<std::string> ids;
+  ids.reserve(active_.size());
   for (const auto& [id, active] : active_) ids.push_back(id);
   for (const std::string& id : ids) end_request(id, finish, why);
 }

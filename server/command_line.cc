@@ -100,6 +100,7 @@ Result<CommandLine> read_command_line(const OptionSet& options,
   }
 
   std::vector<std::string> reversed;  // CLI11 takes its arguments from the back
+  reversed.reserve(arguments.size());
   for (const std::string& argument : arguments) reversed.push_back(with_canonical_name(argument));
   std::reverse(reversed.begin(), reversed.end());
   CommandLine line;

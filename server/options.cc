@@ -49,6 +49,7 @@ std::string bytes_text(int64_t bytes) {
 template <typename T>
 bool parse_whole(std::string_view text, T& value) {
   const char* end = text.data() + text.size();
+  // NOLINTNEXTLINE(bugprone-suspicious-stringview-data-usage): `end` bounds it
   const auto [stop, error] = std::from_chars(text.data(), end, value);
   return error == std::errc() && stop == end;
 }

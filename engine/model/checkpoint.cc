@@ -92,10 +92,9 @@ void MappedFile::drop(std::span<const std::byte> part) const {
   if (part.empty()) return;
   // Whole pages only, rounded outward: a neighbour's page that goes too comes back from the file.
   const auto page = static_cast<uintptr_t>(sysconf(_SC_PAGESIZE));
-  const auto begin = reinterpret_cast<uintptr_t>(part.data()) & ~(page - 1);
-  const auto end = reinterpret_cast<uintptr_t>(part.data() + part.size());
+  const size_t before = reinterpret_cast<uintptr_t>(part.data()) % page;
   // Only advice: what the kernel makes of it changes nothing that is read.
-  (void)madvise(reinterpret_cast<void*>(begin), end - begin, MADV_DONTNEED);
+  (void)madvise(const_cast<std::byte*>(part.data()) - before, part.size() + before, MADV_DONTNEED);
 }
 
 Status Checkpoint::add_file(const std::string& path) {

@@ -2,6 +2,7 @@
 #include "server/cli/random_prompts.h"
 
 #include <algorithm>
+#include <cmath>
 
 namespace sluice {
 namespace {
@@ -31,7 +32,7 @@ std::vector<TokenId> random_tokens(uint64_t seed, uint64_t stream, int64_t count
 int64_t random_length(uint64_t seed, uint64_t stream, int64_t mean, double ratio) {
   const double unit = static_cast<double>(random_word(seed, stream, 0) >> 11) * 0x1p-53;
   const double length = static_cast<double>(mean) * (1 - ratio + 2 * ratio * unit);
-  return std::max<int64_t>(1, static_cast<int64_t>(length + 0.5));
+  return std::max<int64_t>(1, std::llround(length));
 }
 
 }  // namespace sluice

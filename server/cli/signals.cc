@@ -23,7 +23,8 @@ SignalWatch::~SignalWatch() {
     const std::lock_guard lock(mutex_);
     ending_ = true;
   }
-  pthread_kill(thread_.native_handle(), SIGTERM);  // wakes its sigwait, and nothing else
+  // Wakes its sigwait, and nothing else. NOLINTNEXTLINE(bugprone-bad-signal-to-kill-thread)
+  pthread_kill(thread_.native_handle(), SIGTERM);
   thread_.join();
 }
 

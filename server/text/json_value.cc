@@ -16,13 +16,13 @@ constexpr size_t kMaxShownBytes = 40;  // of a client's value in a message
 // Builds the tree. Every handler returns false after fail(), which ends the parse at once.
 class TreeBuilder {
  public:
+  // NOLINTBEGIN(readability-identifier-naming): the library's names.
   using number_integer_t = nlohmann::json::number_integer_t;
   using number_unsigned_t = nlohmann::json::number_unsigned_t;
   using number_float_t = nlohmann::json::number_float_t;
   using string_t = nlohmann::json::string_t;
   using binary_t = nlohmann::json::binary_t;
 
-  // NOLINTBEGIN(readability-identifier-naming): the library's names.
   bool null() { return add(std::monostate()); }
   bool boolean(bool value) { return add(value); }
   bool number_integer(number_integer_t value) { return add(int64_t{value}); }

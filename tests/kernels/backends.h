@@ -18,6 +18,7 @@ struct BackendCase {
   Backend* backend;
 };
 
+// GoogleTest looks for this name. NOLINTNEXTLINE(readability-identifier-naming)
 inline void PrintTo(const BackendCase& c, std::ostream* out) { *out << c.name; }
 
 // Every instruction set of this machine on one thread and the GPU, if there is one, each with both
