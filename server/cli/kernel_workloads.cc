@@ -15,6 +15,8 @@ namespace {
 constexpr int64_t kRows[] = {1, 8, 64, 256, 2048};
 constexpr int64_t kMaxRows = 2048;
 constexpr int64_t kMaxLogitRows = 256;  // what a step samples at a time at most
+// Of logits, uniform in +-: far enough apart that a nucleus of 0.9 is about one token in a hundred.
+constexpr float kLogitScale = 100;
 
 // Copies of a weight or a cache are this large together, five times the largest second-level cache
 // of today's GPUs, or kMaxCopies.
@@ -106,8 +108,8 @@ Status KernelWorkloads::run() {
 }
 
 // A weight's memory: however the backend arranges it, the numbers are random.
-Result<Buffer> KernelWorkloads::random_rows(int64_t rows, int64_t cols, DType dtype) {
-  Result<Weight> weight = backend_.random_weight("random", rows, cols, dtype, seed_++, 1.0F);
+Result<Buffer> KernelWorkloads::random_rows(int64_t rows, int64_t cols, DType dtype, float scale) {
+  Result<Weight> weight = backend_.random_weight("random", rows, cols, dtype, seed_++, scale);
   if (!weight.ok()) return weight.status();
   return std::move(weight.value().storage);
 }
@@ -357,7 +359,7 @@ Status KernelWorkloads::sampling() {
   } kinds[] = {{"sample greedy", 0, 1}, {"sample top_p 0.9", 1, 0.9F}};
   for (const auto& [op, temperature, top_p] : kinds) {
     if (!timer_.wants(op)) continue;
-    const Result<Buffer> logits = random_rows(kMaxLogitRows, vocab, DType::kF32);
+    const Result<Buffer> logits = random_rows(kMaxLogitRows, vocab, DType::kF32, kLogitScale);
     if (!logits.ok()) return logits.status();
     for (const int64_t rows : kRows) {
       if (rows > kMaxLogitRows) break;

@@ -39,8 +39,8 @@ class KernelWorkloads {
                 int new_tokens);
   Status sampling();
 
-  // Memory of a dense tensor, full of random numbers.
-  Result<Buffer> random_rows(int64_t rows, int64_t cols, DType dtype);
+  // Memory of a dense tensor, full of random numbers in [-scale, scale].
+  Result<Buffer> random_rows(int64_t rows, int64_t cols, DType dtype, float scale = 1.0F);
   KvCacheView cache_view(std::byte* arena) const;
 
   Backend& backend_;
