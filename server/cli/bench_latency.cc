@@ -1,14 +1,9 @@
 // `sluice bench latency`: one batch of equal requests, over and over. How fast a prompt is
 // processed, how fast tokens follow, at a chosen depth of context.
-#include <iostream>
-
-#include "base/log.h"
 #include "base/text.h"
-#include "server/cli/assembly.h"
-#include "server/cli/command.h"
+#include "server/cli/engine_command.h"
 #include "server/cli/offline.h"
 #include "server/cli/random_prompts.h"
-#include "server/cli/report.h"
 
 namespace sluice {
 namespace {
@@ -23,7 +18,7 @@ struct LatencyOptions {
   int64_t batch_size = 1;
   int64_t num_iters = 5;
   int64_t num_iters_warmup = 1;
-  std::string json;
+  EngineCommand command;
 };
 
 void add_options(OptionSet& set, LatencyOptions& options) {
@@ -45,7 +40,7 @@ void add_options(OptionSet& set, LatencyOptions& options) {
   count("num-iters", &options.num_iters, 1, 10000, "Timed repetitions");
   count("num-iters-warmup", &options.num_iters_warmup, 0, 10000,
         "Repetitions before them; at least one with a context");
-  add_json_option(set, kGroup, options.json);
+  add_json_option(set, kGroup, options.command.json);
 }
 
 // One repetition: the clocks' advance until every request had its first token, and from there on.
@@ -57,8 +52,8 @@ struct Iteration {
 
 class LatencyBench {
  public:
-  LatencyBench(const LatencyOptions& options, const ServerConfig& config, EngineAssembly& parts)
-      : options_(options), seed_(static_cast<uint64_t>(config.seed)), parts_(parts) {}
+  LatencyBench(const LatencyOptions& options, uint64_t seed, EngineAssembly& parts)
+      : options_(options), seed_(seed), parts_(parts) {}
 
   Result<Iteration> run(int64_t iteration) {
     const std::vector<OfflineRequest> requests = make_requests(iteration);
@@ -113,11 +108,8 @@ class LatencyBench {
   EngineAssembly& parts_;
 };
 
-Report make_report(const LatencyOptions& options, const EngineAssembly& parts,
-                   const std::vector<Iteration>& iterations) {
-  Report report;
-  add_machine(report);
-  add_engine_section(report, parts);
+void add_results(const LatencyOptions& options, const std::vector<Iteration>& iterations,
+                 Report& report) {
   report.section("shape") = {{"context_len", options.context_len},
                              {"input_len", options.input_len},
                              {"output_len", options.output_len},
@@ -152,7 +144,6 @@ Report make_report(const LatencyOptions& options, const EngineAssembly& parts,
   add("decode", "tokens/s", decode_rate);
   add("decode", "tokens/cpu-s", decode_cpu_rate);
   add("request", "s", total_s);
-  return report;
 }
 
 }  // namespace
@@ -160,25 +151,21 @@ Report make_report(const LatencyOptions& options, const EngineAssembly& parts,
 int run_bench_latency(const Arguments& arguments) {
   OptionSet set("bench latency", "Times one batch of equal requests: prompt, then decode.");
   LatencyOptions options;
-  ServerConfig config;
   add_options(set, options);
-  add_engine_options(set, config);
-  if (const auto status = read_options(set, arguments)) return *status;
-  if (const Status status = set_log_level(config.log_level); !status.ok()) return fail(status);
-
-  Result<std::unique_ptr<EngineAssembly>> parts = assemble_engine(config);
-  if (!parts.ok()) return fail(parts.status());
-  LatencyBench bench(options, config, *parts.value());
-  const int64_t warmup = std::max<int64_t>(options.num_iters_warmup, options.context_len > 0);
-  std::vector<Iteration> iterations;
-  for (int64_t i = 0; i < warmup + options.num_iters; ++i) {
-    const Result<Iteration> iteration = bench.run(i);
-    if (!iteration.ok()) return fail(iteration.status());
-    if (i >= warmup) iterations.push_back(iteration.value());
-  }
-  const Status status =
-      make_report(options, *parts.value(), iterations).finish(std::cout, options.json);
-  return status.ok() ? kExitOk : fail(status);
+  return run_engine_command(
+      set, arguments, options.command,
+      [&](EngineAssembly& engine, uint64_t seed, Report& report) -> Result<bool> {
+        LatencyBench bench(options, seed, engine);
+        const int64_t warmup = std::max<int64_t>(options.num_iters_warmup, options.context_len > 0);
+        std::vector<Iteration> iterations;
+        for (int64_t i = 0; i < warmup + options.num_iters; ++i) {
+          const Result<Iteration> iteration = bench.run(i);
+          if (!iteration.ok()) return iteration.status();
+          if (i >= warmup) iterations.push_back(iteration.value());
+        }
+        add_results(options, iterations, report);
+        return true;
+      });
 }
 
 }  // namespace sluice

@@ -1,13 +1,8 @@
 // `sluice bench throughput`: many requests through the engine, as fast as they go, without a
 // server.
-#include <iostream>
-
-#include "base/log.h"
-#include "server/cli/assembly.h"
-#include "server/cli/command.h"
+#include "server/cli/engine_command.h"
 #include "server/cli/offline.h"
 #include "server/cli/random_prompts.h"
-#include "server/cli/report.h"
 #include "server/cli/workload.h"
 
 namespace sluice {
@@ -25,27 +20,24 @@ std::vector<OfflineRequest> make_requests(const Workload& workload, uint64_t see
   return requests;
 }
 
-Result<Report> run(const Workload& workload, EngineAssembly& parts, uint64_t seed) {
+Status run(const Workload& workload, EngineAssembly& parts, uint64_t seed, Report& report) {
   const auto requests = make_requests(workload, seed, parts.model_config.vocab_size);
   const int concurrency = static_cast<int>(
       workload.max_concurrency > 0 ? workload.max_concurrency : parts.engine_config.max_num_seqs);
   const Clocks start = Clocks::now();
   const auto completions = run_offline(*parts.engine, requests, concurrency);
   if (!completions.ok()) return completions.status();
+  SLUICE_RETURN_IF_ERROR(first_error(completions.value()));
   const Clocks spent = Clocks::now() - start;
 
   LatencyFigures figures;
   int64_t input_tokens = 0;
   for (size_t i = 0; i < requests.size(); ++i) {
     const Completion& completion = completions.value()[i];
-    if (completion.finish == FinishReason::kError) return completion.error;
     input_tokens += static_cast<int64_t>(requests[i].prompt.size());
     figures.add(completion.submitted, completion.token_times,
                 static_cast<int64_t>(completion.tokens.size()));
   }
-  Report report;
-  add_machine(report);
-  add_engine_section(report, parts);
   workload.describe(report);
   ReportRow& results = report.section("results");
   add_throughput(results, spent.wall_s, input_tokens, figures);
@@ -54,7 +46,7 @@ Result<Report> run(const Workload& workload, EngineAssembly& parts, uint64_t see
                        rate(static_cast<double>(figures.output_tokens), spent.cpu_s));
   results.emplace_back("preemptions", parts.engine->stats().preemptions);
   add_latency(results, figures);
-  return report;
+  return {};
 }
 
 }  // namespace
@@ -62,20 +54,15 @@ Result<Report> run(const Workload& workload, EngineAssembly& parts, uint64_t see
 int run_bench_throughput(const Arguments& arguments) {
   OptionSet set("bench throughput", "Sends many random requests through the engine, no server.");
   Workload workload;
-  ServerConfig config;
-  std::string json;
+  EngineCommand command;
   workload.add_options(set, "Throughput");
-  add_json_option(set, "Throughput", json);
-  add_engine_options(set, config);
-  if (const auto status = read_options(set, arguments)) return *status;
-  if (const Status status = set_log_level(config.log_level); !status.ok()) return fail(status);
-
-  Result<std::unique_ptr<EngineAssembly>> parts = assemble_engine(config);
-  if (!parts.ok()) return fail(parts.status());
-  const Result<Report> report = run(workload, *parts.value(), static_cast<uint64_t>(config.seed));
-  if (!report.ok()) return fail(report.status());
-  const Status status = report.value().finish(std::cout, json);
-  return status.ok() ? kExitOk : fail(status);
+  add_json_option(set, "Throughput", command.json);
+  return run_engine_command(
+      set, arguments, command,
+      [&](EngineAssembly& engine, uint64_t seed, Report& report) -> Result<bool> {
+        SLUICE_RETURN_IF_ERROR(run(workload, engine, seed, report));
+        return true;
+      });
 }
 
 }  // namespace sluice

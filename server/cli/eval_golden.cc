@@ -1,12 +1,7 @@
 // `sluice eval golden`: do greedy ids and logprobs equal those of the reference implementation?
-#include <iostream>
-
-#include "base/log.h"
-#include "server/cli/assembly.h"
-#include "server/cli/command.h"
+#include "server/cli/engine_command.h"
 #include "server/cli/eval_data.h"
 #include "server/cli/offline.h"
-#include "server/cli/report.h"
 
 namespace sluice {
 namespace {
@@ -17,8 +12,7 @@ constexpr int kTop = 10;  // best logprobs of the first step that a case lists
 struct GoldenOptions {
   std::string file;
   double tolerance = 0;
-  bool check_ops = false;
-  std::string json;
+  EngineCommand command;
 };
 
 void add_options(OptionSet& set, GoldenOptions& options) {
@@ -37,11 +31,11 @@ void add_options(OptionSet& set, GoldenOptions& options) {
            .command_line_only = true});
   set.add({.name = "check-ops",
            .group = kGroup,
-           .target = &options.check_ops,
+           .target = &options.command.check_ops,
            .help = "Compute every op on the CPU too, on the same inputs, and stop at the first "
                    "result that differs too much",
            .command_line_only = true});
-  add_json_option(set, kGroup, options.json);
+  add_json_option(set, kGroup, options.command.json);
 }
 
 std::vector<OfflineRequest> make_requests(const std::vector<GoldenCase>& cases) {
@@ -94,36 +88,23 @@ void add_checked_ops(const CheckedBackend& checked, Report& report) {
 int run_eval_golden(const Arguments& arguments) {
   OptionSet set("eval golden", "Compares greedy answers with those of the reference.");
   GoldenOptions options;
-  ServerConfig config;
   add_options(set, options);
-  add_engine_options(set, config);
-  if (const auto status = read_options(set, arguments)) return *status;
-  if (const Status status = set_log_level(config.log_level); !status.ok()) return fail(status);
-
-  Result<std::unique_ptr<EngineAssembly>> parts = assemble_engine(config, options.check_ops);
-  if (!parts.ok()) return fail(parts.status());
-  const EngineAssembly& engine = *parts.value();
-  const std::string file =
-      options.file.empty() ? engine.model_path + "/golden/golden.json" : options.file;
-  const Result<std::vector<GoldenCase>> cases = read_golden(file);
-  if (!cases.ok()) return fail(cases.status());
-  const double usual = engine.model->weight_dtype() == DType::kF32 ? 0.02 : 0.05;
-  const double tolerance = options.tolerance > 0 ? options.tolerance : usual;
-  const auto completions =
-      run_offline(*engine.engine, make_requests(cases.value()), engine.engine_config.max_num_seqs);
-  if (!completions.ok()) return fail(completions.status());
-  for (const Completion& completion : completions.value()) {
-    if (completion.finish == FinishReason::kError) return fail(completion.error);
-  }
-
-  Report report;
-  add_machine(report);
-  add_engine_section(report, engine);
-  if (engine.checked != nullptr) add_checked_ops(*engine.checked, report);
-  const bool passed = judge_all(cases.value(), completions.value(), tolerance, report);
-  const Status status = report.finish(std::cout, options.json);
-  if (!status.ok()) return fail(status);
-  return passed ? kExitOk : kExitFailed;
+  return run_engine_command(
+      set, arguments, options.command,
+      [&](EngineAssembly& engine, uint64_t, Report& report) -> Result<bool> {
+        const std::string file =
+            options.file.empty() ? engine.model_path + "/golden/golden.json" : options.file;
+        const Result<std::vector<GoldenCase>> cases = read_golden(file);
+        if (!cases.ok()) return cases.status();
+        const double usual = engine.model->weight_dtype() == DType::kF32 ? 0.02 : 0.05;
+        const double tolerance = options.tolerance > 0 ? options.tolerance : usual;
+        const auto completions = run_offline(*engine.engine, make_requests(cases.value()),
+                                             engine.engine_config.max_num_seqs);
+        if (!completions.ok()) return completions.status();
+        SLUICE_RETURN_IF_ERROR(first_error(completions.value()));
+        if (engine.checked != nullptr) add_checked_ops(*engine.checked, report);
+        return judge_all(cases.value(), completions.value(), tolerance, report);
+      });
 }
 
 }  // namespace sluice

@@ -2,15 +2,11 @@
 // given their prompts. Scores come from the engine's own prompt logprobs.
 #include <cmath>
 #include <fstream>
-#include <iostream>
 
-#include "base/log.h"
 #include "base/text.h"
-#include "server/cli/assembly.h"
-#include "server/cli/command.h"
+#include "server/cli/engine_command.h"
 #include "server/cli/eval_data.h"
 #include "server/cli/offline.h"
-#include "server/cli/report.h"
 #include "server/text/model_text.h"
 
 namespace sluice {
@@ -24,7 +20,7 @@ struct PerplexityOptions {
   std::string eval_file;
   int64_t window = 1024;
   int64_t limit = 0;
-  std::string json;
+  EngineCommand command;
 };
 
 void add_options(OptionSet& set, PerplexityOptions& options) {
@@ -53,7 +49,7 @@ void add_options(OptionSet& set, PerplexityOptions& options) {
            .max = 1 << 20,
            .zero_is_auto = true,
            .command_line_only = true});
-  add_json_option(set, kGroup, options.json);
+  add_json_option(set, kGroup, options.command.json);
 }
 
 // Tokens [first_scored, ids.size()) are scored, the ones before are context.
@@ -122,7 +118,7 @@ Result<std::vector<Passage>> make_passages(const PerplexityOptions& options,
 }
 
 // prompt_logprobs[i] scores token i + 1.
-Result<Report> score(EngineAssembly& engine, const std::vector<Passage>& passages) {
+Status score(EngineAssembly& engine, const std::vector<Passage>& passages, Report& report) {
   std::vector<OfflineRequest> requests;
   for (const Passage& passage : passages) {
     OfflineRequest& request = requests.emplace_back();
@@ -135,13 +131,13 @@ Result<Report> score(EngineAssembly& engine, const std::vector<Passage>& passage
   const Clocks start = Clocks::now();
   const auto completions = run_offline(*engine.engine, requests, engine.engine_config.max_num_seqs);
   if (!completions.ok()) return completions.status();
+  SLUICE_RETURN_IF_ERROR(first_error(completions.value()));
   const Clocks spent = Clocks::now() - start;
 
   double sum = 0;
   int64_t scored = 0, greedy = 0;
   for (size_t i = 0; i < passages.size(); ++i) {
     const std::vector<TokenLogprob>& logprobs = completions.value()[i].prompt_logprobs;
-    if (completions.value()[i].finish == FinishReason::kError) return completions.value()[i].error;
     SLUICE_CHECK_EQ(logprobs.size() + 1, passages[i].ids.size());
     for (size_t token = passages[i].first_scored; token < passages[i].ids.size(); ++token) {
       sum += logprobs[token - 1].logprob;
@@ -150,9 +146,6 @@ Result<Report> score(EngineAssembly& engine, const std::vector<Passage>& passage
     }
   }
   const double nll = -sum / static_cast<double>(scored);
-  Report report;
-  add_machine(report);
-  add_engine_section(report, engine);
   report.section("perplexity") = {
       {"passages", static_cast<int64_t>(passages.size())},
       {"scored_tokens", scored},
@@ -161,7 +154,7 @@ Result<Report> score(EngineAssembly& engine, const std::vector<Passage>& passage
       {"most_likely_share", static_cast<double>(greedy) / static_cast<double>(scored)},
       {"wall_s", spent.wall_s},
       {"cpu_s", spent.cpu_s}};
-  return report;
+  return {};
 }
 
 }  // namespace
@@ -169,23 +162,17 @@ Result<Report> score(EngineAssembly& engine, const std::vector<Passage>& passage
 int run_eval_perplexity(const Arguments& arguments) {
   OptionSet set("eval perplexity", "Scores a text, or the right answers to long prompts.");
   PerplexityOptions options;
-  ServerConfig config;
   add_options(set, options);
-  add_engine_options(set, config);
-  if (const auto status = read_options(set, arguments)) return *status;
-  if (const Status status = set_log_level(config.log_level); !status.ok()) return fail(status);
-
-  Result<std::unique_ptr<EngineAssembly>> parts = assemble_engine(config);
-  if (!parts.ok()) return fail(parts.status());
-  const std::string& model_path = parts.value()->model_path;
-  const Result<ModelText> text = load_model_text(parts.value()->tokenizer_path);
-  if (!text.ok()) return fail(text.status());
-  const auto passages = make_passages(options, model_path, *text.value().tokenizer);
-  if (!passages.ok()) return fail(passages.status());
-  const Result<Report> report = score(*parts.value(), passages.value());
-  if (!report.ok()) return fail(report.status());
-  const Status status = report.value().finish(std::cout, options.json);
-  return status.ok() ? kExitOk : fail(status);
+  return run_engine_command(set, arguments, options.command,
+                            [&](EngineAssembly& engine, uint64_t, Report& report) -> Result<bool> {
+                              const Result<ModelText> text = load_model_text(engine.tokenizer_path);
+                              if (!text.ok()) return text.status();
+                              const auto passages = make_passages(options, engine.model_path,
+                                                                  *text.value().tokenizer);
+                              if (!passages.ok()) return passages.status();
+                              SLUICE_RETURN_IF_ERROR(score(engine, passages.value(), report));
+                              return true;
+                            });
 }
 
 }  // namespace sluice

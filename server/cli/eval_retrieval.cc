@@ -1,14 +1,11 @@
 // `sluice eval retrieval`: does the model still find, greedily, what the prompt says? Counts whole
 // answers by task and length, against what the dense reference found.
-#include <iostream>
 #include <map>
 
 #include "base/log.h"
-#include "server/cli/assembly.h"
-#include "server/cli/command.h"
+#include "server/cli/engine_command.h"
 #include "server/cli/eval_data.h"
 #include "server/cli/offline.h"
-#include "server/cli/report.h"
 #include "server/text/detokenizer.h"
 #include "server/text/model_text.h"
 
@@ -21,7 +18,7 @@ constexpr int64_t kAnswerTokens = 64;  // an answer that is longer is wrong
 struct RetrievalOptions {
   std::string file;
   int64_t limit = 0;
-  std::string json;
+  EngineCommand command;
 };
 
 void add_options(OptionSet& set, RetrievalOptions& options) {
@@ -38,7 +35,7 @@ void add_options(OptionSet& set, RetrievalOptions& options) {
            .max = 1 << 20,
            .zero_is_auto = true,
            .command_line_only = true});
-  add_json_option(set, kGroup, options.json);
+  add_json_option(set, kGroup, options.command.json);
 }
 
 std::vector<OfflineRequest> make_requests(const std::vector<RetrievalCase>& cases,
@@ -97,37 +94,28 @@ bool count_answers(const std::vector<RetrievalCase>& cases,
 int run_eval_retrieval(const Arguments& arguments) {
   OptionSet set("eval retrieval", "Counts right answers to questions about long texts.");
   RetrievalOptions options;
-  ServerConfig config;
   add_options(set, options);
-  add_engine_options(set, config);
-  if (const auto status = read_options(set, arguments)) return *status;
-  if (const Status status = set_log_level(config.log_level); !status.ok()) return fail(status);
-
-  Result<std::unique_ptr<EngineAssembly>> parts = assemble_engine(config);
-  if (!parts.ok()) return fail(parts.status());
-  const EngineAssembly& engine = *parts.value();
-  const Result<ModelText> text = load_model_text(engine.tokenizer_path);
-  if (!text.ok()) return fail(text.status());
-  const auto all = read_retrieval(options.file.empty() ? engine.model_path + "/golden/eval.jsonl"
-                                                       : options.file);
-  if (!all.ok()) return fail(all.status());
-  std::vector<RetrievalCase> cases;
-  for (const size_t i : spread(all.value().size(), options.limit)) cases.push_back(all.value()[i]);
-
-  const Clocks start = Clocks::now();
-  const auto completions = run_offline(*engine.engine, make_requests(cases, engine.model_config),
-                                       engine.engine_config.max_num_seqs);
-  if (!completions.ok()) return fail(completions.status());
-  const Clocks spent = Clocks::now() - start;
-
-  Report report;
-  add_machine(report);
-  add_engine_section(report, engine);
-  report.section("cost") = {{"wall_s", spent.wall_s}, {"cpu_s", spent.cpu_s}};
-  const bool passed = count_answers(cases, completions.value(), *text.value().tokenizer, report);
-  const Status status = report.finish(std::cout, options.json);
-  if (!status.ok()) return fail(status);
-  return passed ? kExitOk : kExitFailed;
+  return run_engine_command(
+      set, arguments, options.command,
+      [&](EngineAssembly& engine, uint64_t, Report& report) -> Result<bool> {
+        const Result<ModelText> text = load_model_text(engine.tokenizer_path);
+        if (!text.ok()) return text.status();
+        const auto all = read_retrieval(
+            options.file.empty() ? engine.model_path + "/golden/eval.jsonl" : options.file);
+        if (!all.ok()) return all.status();
+        std::vector<RetrievalCase> cases;
+        for (const size_t i : spread(all.value().size(), options.limit))
+          cases.push_back(all.value()[i]);
+        const Clocks start = Clocks::now();
+        const auto completions =
+            run_offline(*engine.engine, make_requests(cases, engine.model_config),
+                        engine.engine_config.max_num_seqs);
+        if (!completions.ok()) return completions.status();
+        SLUICE_RETURN_IF_ERROR(first_error(completions.value()));
+        const Clocks spent = Clocks::now() - start;
+        report.section("cost") = {{"wall_s", spent.wall_s}, {"cpu_s", spent.cpu_s}};
+        return count_answers(cases, completions.value(), *text.value().tokenizer, report);
+      });
 }
 
 }  // namespace sluice

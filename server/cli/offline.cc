@@ -66,4 +66,11 @@ Result<std::vector<Completion>> run_offline(
   return completions;
 }
 
+Status first_error(const std::vector<Completion>& completions) {
+  for (const Completion& completion : completions) {
+    if (completion.finish == FinishReason::kError) return completion.error;
+  }
+  return {};
+}
+
 }  // namespace sluice

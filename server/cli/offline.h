@@ -38,4 +38,7 @@ Result<std::vector<Completion>> run_offline(
     Engine& engine, const std::vector<OfflineRequest>& requests, int max_in_flight,
     const std::function<void(const std::vector<Completion>&)>& on_step = {});
 
+// OK, or why the first request that failed did.
+Status first_error(const std::vector<Completion>& completions);
+
 }  // namespace sluice
