@@ -45,9 +45,10 @@ Result<Weight> Backend::random_weight(std::string name, int64_t rows, int64_t co
   return do_random_weight(std::move(name), rows, cols, dtype, seed, scale);
 }
 
-void Backend::embed(TensorView out, const Weight& table, const TokenId* ids) {
+void Backend::embed(TensorView out, const Weight& table, const TokenId* ids,
+                    const TokenId* sampled) {
   SLUICE_CHECK_EQ(out.cols, table.cols);
-  if (out.rows > 0) do_embed(out, table, ids);
+  if (out.rows > 0) do_embed(out, table, ids, sampled);
 }
 
 void Backend::rms_norm(TensorView out, TensorView x, TensorView weight, float eps) {
@@ -104,11 +105,11 @@ void Backend::gather_rows(TensorView out, TensorView x, const int32_t* rows) {
   if (out.rows > 0) do_gather_rows(out, x, rows);
 }
 
-void Backend::sample(SampledTokens& out, TensorView logits, const SamplingBatch& batch) {
+void Backend::sample(const SampledTokens& out, TokenId* next, TensorView logits,
+                     const SamplingBatch& batch, const TokenId* sampled) {
   SLUICE_CHECK(logits.dtype == DType::kF32);
   SLUICE_CHECK_EQ(logits.rows, batch.num_rows());
-  out.resize(batch.num_rows());
-  if (logits.rows > 0) do_sample(out, logits, batch);
+  if (logits.rows > 0) do_sample(out, next, logits, batch, sampled);
 }
 
 }  // namespace sluice

@@ -44,6 +44,11 @@ struct RopeTable {
   int head_dim = 0;
 };
 
+// A point in the order of a backend's ops.
+struct Fence {
+  uint64_t number = 0;
+};
+
 class Backend {
  public:
   virtual ~Backend() = default;
@@ -77,13 +82,24 @@ class Backend {
   // untouched until synchronize().
   virtual void copy(void* to, const void* from, size_t bytes) = 0;
   virtual void fill_zero(void* to, size_t bytes) = 0;
+  // Host to device memory, beside the stream: ops enqueued before may still be running, and none of
+  // them may use `to`. It is done when it returns, which takes microseconds.
+  virtual void upload(void* to, const void* from, size_t bytes) = 0;
+  // Marks the end of the ops enqueued so far.
+  virtual Fence fence() = 0;
+  // Waits until the ops before `fence` are done and what they wrote to host memory is there. A
+  // fence older than the last few may wait for a later one.
+  virtual void wait(Fence fence) = 0;
   // Waits until every op enqueued so far is done.
   virtual void synchronize() = 0;
 
   // ---- ops
   // -------------------------------------------------------------------------------------------
   // out[t, :] = table[ids[t], :]          out [tokens, hidden] activations; ids [tokens] device
-  void embed(TensorView out, const Weight& table, const TokenId* ids);
+  // A pending_token(i) stands for sampled[i], device; where that is -1, since its logits were not
+  // finite, any row of the table will do: that sequence is over.
+  void embed(TensorView out, const Weight& table, const TokenId* ids,
+             const TokenId* sampled = nullptr);
 
   // out[t, :] = x[t, :] / sqrt(mean(x[t, :]^2) + eps) * weight      source: arXiv:1910.07467
   //   x, out [tokens, hidden] same dtype, may alias, rows may be strided; weight [1, hidden] f32
@@ -123,8 +139,11 @@ class Backend {
   void gather_rows(TensorView out, TensorView x, const int32_t* rows);
 
   // Turns logits [rows, vocab] f32 into tokens as sampling_batch.h says; may overwrite the logits.
-  // `batch` and `out` are host data; `out` is complete after synchronize().
-  void sample(SampledTokens& out, TensorView logits, const SamplingBatch& batch);
+  //   out      [rows] Memory::kHost, complete once a later fence is; batch: host, read at once
+  //   next     [rows] device: out.ids once more, for the step after; null where there is none
+  //   sampled  device: what batch.pending points at; null where nothing is pending
+  void sample(const SampledTokens& out, TokenId* next, TensorView logits,
+              const SamplingBatch& batch, const TokenId* sampled = nullptr);
 
   // Takes about a second, and memory meanwhile; kResourceExhausted when there is not enough.
   virtual Result<Ceilings> measure_ceilings() = 0;
@@ -137,7 +156,8 @@ class Backend {
                                         DType dtype) = 0;
   virtual Result<Weight> do_random_weight(std::string name, int64_t rows, int64_t cols, DType dtype,
                                           uint64_t seed, float scale) = 0;
-  virtual void do_embed(TensorView out, const Weight& table, const TokenId* ids) = 0;
+  virtual void do_embed(TensorView out, const Weight& table, const TokenId* ids,
+                        const TokenId* sampled) = 0;
   virtual void do_rms_norm(TensorView out, TensorView x, TensorView weight, float eps) = 0;
   virtual void do_add_rms_norm(TensorView out, TensorView residual, TensorView delta,
                                TensorView weight, float eps) = 0;
@@ -149,7 +169,8 @@ class Backend {
                          const RaggedBatchView& batch, const KvCacheView& kv,
                          const KvRunsView* runs) = 0;
   virtual void do_gather_rows(TensorView out, TensorView x, const int32_t* rows) = 0;
-  virtual void do_sample(SampledTokens& out, TensorView logits, const SamplingBatch& batch) = 0;
+  virtual void do_sample(const SampledTokens& out, TokenId* next, TensorView logits,
+                         const SamplingBatch& batch, const TokenId* sampled) = 0;
 };
 
 // BackendInfo::activations where nobody chose: accurate on the CPU, fast on a GPU.

@@ -78,6 +78,7 @@ TensorView CheckedBackend::shadow(TensorView x) const {
 RaggedBatchView CheckedBackend::shadow(const RaggedBatchView& batch) const {
   RaggedBatchView to = batch;
   to.token_ids = shadow(batch.token_ids);
+  to.sampled = shadow(batch.sampled);
   to.positions = shadow(batch.positions);
   to.q_indptr = shadow(batch.q_indptr);
   to.kv_lens = shadow(batch.kv_lens);
@@ -127,6 +128,15 @@ void CheckedBackend::copy(void* to, const void* from, size_t bytes) {
   subject_->copy(to, from, bytes);
   if (shadow(to) != to) reference_->copy(shadow(to), shadow(from), bytes);
 }
+
+void CheckedBackend::upload(void* to, const void* from, size_t bytes) {
+  subject_->upload(to, from, bytes);
+  if (shadow(to) != to) reference_->upload(shadow(to), from, bytes);
+}
+
+// The reference has finished each op by then: compare() waits for it.
+Fence CheckedBackend::fence() { return subject_->fence(); }
+void CheckedBackend::wait(Fence fence) { subject_->wait(fence); }
 
 void CheckedBackend::fill_zero(void* to, size_t bytes) {
   subject_->fill_zero(to, bytes);
@@ -224,9 +234,10 @@ void CheckedBackend::compare(const std::string& op, const TensorView& written,
                  "]: ", worst.got, " vs ", worst.want, ", ", worst.share, " times the tolerance"));
 }
 
-void CheckedBackend::do_embed(TensorView out, const Weight& table, const TokenId* ids) {
-  subject_->embed(out, table, ids);
-  reference_->embed(shadow(out), shadow(table), shadow(ids));
+void CheckedBackend::do_embed(TensorView out, const Weight& table, const TokenId* ids,
+                              const TokenId* sampled) {
+  subject_->embed(out, table, ids, sampled);
+  reference_->embed(shadow(out), shadow(table), shadow(ids), shadow(sampled));
   compare("embed", out);
 }
 
@@ -286,8 +297,16 @@ void CheckedBackend::do_gather_rows(TensorView out, TensorView x, const int32_t*
   compare("gather_rows", out);
 }
 
-void CheckedBackend::do_sample(SampledTokens& out, TensorView logits, const SamplingBatch& batch) {
-  subject_->sample(out, logits, batch);
+void CheckedBackend::do_sample(const SampledTokens& out, TokenId* next, TensorView logits,
+                               const SamplingBatch& batch, const TokenId* sampled) {
+  subject_->sample(out, next, logits, batch, sampled);
+  if (next == nullptr) return;
+  std::vector<TokenId> ids(static_cast<size_t>(logits.rows));
+  const size_t bytes = ids.size() * sizeof(TokenId);
+  subject_->copy(ids.data(), next, bytes);
+  subject_->synchronize();
+  reference_->copy(shadow(next), ids.data(), bytes);
+  reference_->synchronize();
 }
 
 }  // namespace sluice

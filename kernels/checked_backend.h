@@ -55,6 +55,9 @@ class CheckedBackend final : public Backend {
   Result<Buffer> allocate(size_t bytes, Memory where) override;
   void copy(void* to, const void* from, size_t bytes) override;
   void fill_zero(void* to, size_t bytes) override;
+  void upload(void* to, const void* from, size_t bytes) override;
+  Fence fence() override;
+  void wait(Fence fence) override;
   void synchronize() override;
   Result<Ceilings> measure_ceilings() override;
   bool batch_invariant() const override;
@@ -67,7 +70,8 @@ class CheckedBackend final : public Backend {
                                 DType dtype) override;
   Result<Weight> do_random_weight(std::string name, int64_t rows, int64_t cols, DType dtype,
                                   uint64_t seed, float scale) override;
-  void do_embed(TensorView out, const Weight& table, const TokenId* ids) override;
+  void do_embed(TensorView out, const Weight& table, const TokenId* ids,
+                const TokenId* sampled) override;
   void do_rms_norm(TensorView out, TensorView x, TensorView weight, float eps) override;
   void do_add_rms_norm(TensorView out, TensorView residual, TensorView delta, TensorView weight,
                        float eps) override;
@@ -79,7 +83,8 @@ class CheckedBackend final : public Backend {
                  const RaggedBatchView& batch, const KvCacheView& kv,
                  const KvRunsView* runs) override;
   void do_gather_rows(TensorView out, TensorView x, const int32_t* rows) override;
-  void do_sample(SampledTokens& out, TensorView logits, const SamplingBatch& batch) override;
+  void do_sample(const SampledTokens& out, TokenId* next, TensorView logits,
+                 const SamplingBatch& batch, const TokenId* sampled) override;
 
   // The shadow of device memory; memory that is not ours (host arrays of a host backend) is its
   // own.

@@ -12,7 +12,7 @@ void RaggedBatch::clear() {
   }
 }
 
-void RaggedBatch::validate(int num_blocks, int vocab_size) const {
+void RaggedBatch::validate(int num_blocks, int vocab_size, int num_sampled) const {
   SLUICE_CHECK_EQ(positions.size(), token_ids.size());
   SLUICE_CHECK_EQ(q_indptr.size(), kv_lens.size() + 1);
   SLUICE_CHECK_EQ(block_indptr.size(), kv_lens.size() + 1);
@@ -30,7 +30,8 @@ void RaggedBatch::validate(int num_blocks, int vocab_size) const {
       SLUICE_CHECK_EQ(positions[q_indptr[s] + t], kv_lens[s] - q_len + t);
   }
   for (const BlockId block : blocks) SLUICE_CHECK(block >= 0 && block < num_blocks);
-  for (const TokenId id : token_ids) SLUICE_CHECK(id >= 0 && id < vocab_size);
+  for (const TokenId id : token_ids)
+    SLUICE_CHECK(id < vocab_size && pending_index(id) < num_sampled);
   for (size_t i = 0; i < logit_rows.size(); ++i) {
     SLUICE_CHECK(logit_rows[i] >= 0 && logit_rows[i] < num_tokens());
     if (i > 0) SLUICE_CHECK_LT(logit_rows[i - 1], logit_rows[i]);

@@ -19,8 +19,13 @@
 
 namespace sluice {
 
+// Stands in token_ids for a token that the host does not know yet: entry `index` of the ids that
+// the step before samples (RaggedBatchView::sampled).
+constexpr TokenId pending_token(int32_t index) { return -1 - index; }
+constexpr int32_t pending_index(TokenId id) { return -1 - id; }
+
 struct RaggedBatch {
-  std::vector<TokenId> token_ids;     // [tokens]
+  std::vector<TokenId> token_ids;     // [tokens] ids, or pending_token()s
   std::vector<int32_t> positions;     // [tokens]
   std::vector<int32_t> q_indptr;      // [seqs + 1], first 0, strictly increasing, last = tokens
   std::vector<int32_t> kv_lens;       // [seqs]
@@ -32,9 +37,9 @@ struct RaggedBatch {
   int num_seqs() const { return static_cast<int>(kv_lens.size()); }
   void clear();  // keeps the memory for the next step
   // CHECKs every invariant above: shapes, order, positions = kv_len - q_len + t, enough blocks for
-  // kv_len, block ids in [0, num_blocks), token ids in [0, vocab_size). O(size). Called in tests
-  // and debug builds.
-  void validate(int num_blocks, int vocab_size) const;
+  // kv_len, block ids in [0, num_blocks), token ids in [0, vocab_size) or pending with an index in
+  // [0, num_sampled). O(size).
+  void validate(int num_blocks, int vocab_size, int num_sampled = 0) const;
 };
 
 // The same arrays as the device sees them. Borrowed for one step.
@@ -42,6 +47,7 @@ struct RaggedBatchView {
   int num_tokens = 0;
   int num_seqs = 0;
   const TokenId* token_ids = nullptr;  // device memory, shapes as in RaggedBatch
+  const TokenId* sampled = nullptr;    // ids that the step before samples; null: none is pending
   const int32_t* positions = nullptr;
   const int32_t* q_indptr = nullptr;
   const int32_t* kv_lens = nullptr;

@@ -1,4 +1,4 @@
-// SamplingBatch: its check; the room for what a step samples.
+// SamplingBatch: its check; how a step's results lie in one piece of memory.
 #include "kernels/sampling_batch.h"
 
 #include "base/check.h"
@@ -25,19 +25,19 @@ void SamplingBatch::clear() {
     list->clear();
   }
   for (auto* list :
-       {&top_k, &target, &num_top, &history_indptr, &history_ids, &history_counts, &bias_indptr,
-        &bias_ids, &allowed_indptr, &allowed_ids, &banned_indptr, &banned_ids}) {
+       {&top_k, &target, &num_top, &pending, &history_indptr, &history_ids, &history_counts,
+        &bias_indptr, &bias_ids, &allowed_indptr, &allowed_ids, &banned_indptr, &banned_ids}) {
     list->clear();
   }
   seed.clear();
   draw.clear();
 }
 
-void SamplingBatch::validate(int vocab_size) const {
+void SamplingBatch::validate(int vocab_size, int num_sampled) const {
   const size_t rows = temperature.size();
   for (const size_t size : {top_p.size(), min_p.size(), top_k.size(), repetition_penalty.size(),
                             presence_penalty.size(), frequency_penalty.size(), seed.size(),
-                            draw.size(), target.size(), num_top.size()}) {
+                            draw.size(), target.size(), num_top.size(), pending.size()}) {
     SLUICE_CHECK_EQ(size, rows);
   }
   check_csr(history_indptr, rows, history_ids.size());
@@ -53,15 +53,31 @@ void SamplingBatch::validate(int vocab_size) const {
                  min_p[r] <= 1);
     SLUICE_CHECK(repetition_penalty[r] > 0 && target[r] < vocab_size);
     SLUICE_CHECK(num_top[r] >= 0 && num_top[r] <= kMaxTopLogprobs);
+    SLUICE_CHECK(pending[r] >= -1 && pending[r] < num_sampled);
   }
 }
 
-void SampledTokens::resize(int rows) {
-  ids.resize(rows);
-  logprobs.resize(rows);
-  ranks.resize(rows);
-  top_ids.resize(static_cast<size_t>(rows) * kMaxTopLogprobs);
-  top_logprobs.resize(static_cast<size_t>(rows) * kMaxTopLogprobs);
+size_t SampledTokens::bytes(int64_t rows) {
+  constexpr size_t kTop = kMaxTopLogprobs * (sizeof(TokenId) + sizeof(float));
+  return static_cast<size_t>(rows) * (sizeof(TokenId) + sizeof(float) + sizeof(int32_t) + kTop);
+}
+
+SampledTokens SampledTokens::over(void* memory, int64_t rows) {
+  SampledTokens tokens;
+  tokens.ids = static_cast<TokenId*>(memory);
+  tokens.logprobs = reinterpret_cast<float*>(tokens.ids + rows);
+  tokens.ranks = reinterpret_cast<int32_t*>(tokens.logprobs + rows);
+  tokens.top_ids = reinterpret_cast<TokenId*>(tokens.ranks + rows);
+  tokens.top_logprobs = reinterpret_cast<float*>(tokens.top_ids + rows * kMaxTopLogprobs);
+  return tokens;
+}
+
+SampledTokens SampledTokens::after(int64_t count) const {
+  return {.ids = ids + count,
+          .logprobs = logprobs + count,
+          .ranks = ranks + count,
+          .top_ids = top_ids + count * kMaxTopLogprobs,
+          .top_logprobs = top_logprobs + count * kMaxTopLogprobs};
 }
 
 }  // namespace sluice

@@ -6,7 +6,8 @@
 //   2 allowed ids (a non-empty list forbids all others), then banned ids          -> -inf
 //   3 logit_bias added
 //   4 repetition penalty over prompt + output ids (x > 0 ? x / r : x * r), then
-//     frequency * count and presence * (count > 0) over output ids, subtracted
+//     frequency * count and presence * (count > 0) over output ids, subtracted; the pending token,
+//     where there is one, is an output id more
 //   5 temperature 0: the largest logit, the lowest id among equals. Otherwise divide by the
 //   temperature,
 //     drop p < min_p * max p, then keep the top_k largest, then the smallest set whose p sums to >=
@@ -35,6 +36,9 @@ struct SamplingBatch {
   std::vector<int64_t> draw;     // [rows] number of the draw
   std::vector<TokenId> target;   // [rows] >= 0: report this token's logprob, sample nothing
   std::vector<int32_t> num_top;  // [rows] top logprobs wanted, 0 ... kMaxTopLogprobs
+  // [rows] index of the row's newest output token among the ids that the step before samples, where
+  // the host does not know it yet; -1: it is in the history. Penalties alone look at it.
+  std::vector<int32_t> pending;
 
   std::vector<int32_t> history_indptr;  // [rows + 1]; distinct ids for the penalties
   std::vector<TokenId> history_ids;
@@ -50,21 +54,26 @@ struct SamplingBatch {
   int num_rows() const { return static_cast<int>(temperature.size()); }
   void clear();  // keeps the memory for the next step
   // CHECKs shapes, CSR order, ranges of ids and parameters.
-  void validate(int vocab_size) const;
+  // `num_sampled`: ids of the step before, which `pending` may point at.
+  void validate(int vocab_size, int num_sampled = 0) const;
 };
 
-// What came out, a row each; host memory, filled by Backend::sample and complete after
-// synchronize().
+// What came out, a row each: arrays in memory that somebody else owns.
 struct SampledTokens {
-  std::vector<TokenId>
-      ids;  // [rows] the token, or the target; -1: a logit was NaN or +inf, or all are -inf
-  std::vector<float> logprobs;  // [rows] raw logprob of ids
-  std::vector<int32_t>
-      ranks;  // [rows] 1 + number of ids with a larger raw logprob; 0 if num_top is 0
-  std::vector<TokenId> top_ids;  // [rows * kMaxTopLogprobs] best first; equal ones by ascending id
-  std::vector<float> top_logprobs;  // [rows * kMaxTopLogprobs]
+  TokenId* ids = nullptr;  // [rows] the token, or the target; -1: a logit was NaN or +inf, or all
+                           // are -inf
+  float* logprobs = nullptr;  // [rows] raw logprob of ids
+  int32_t* ranks = nullptr;   // [rows] 1 + ids with a larger raw logprob; 0 if num_top is 0
+  // [rows * kMaxTopLogprobs] the num_top best first, equal ones by ascending id; -1 where there are
+  // fewer. What follows in a row's list is not written.
+  TokenId* top_ids = nullptr;
+  float* top_logprobs = nullptr;
 
-  void resize(int rows);
+  static size_t bytes(int64_t rows);
+  // Over `memory` of bytes(rows) bytes.
+  static SampledTokens over(void* memory, int64_t rows);
+  // Without the first `count` rows.
+  SampledTokens after(int64_t count) const;
 };
 
 }  // namespace sluice

@@ -44,8 +44,8 @@ struct TensorView {
   }
 };
 
-// Where memory lives. kHost is ordinary memory that the device can copy from and to at full speed
-// (pinned).
+// Where memory lives. kHost is ordinary memory that the device can copy from and to at full speed,
+// and that its ops can write (pinned).
 enum class Memory : uint8_t { kDevice, kHost };
 
 // Move-only owner of a Backend's allocation, 64-byte aligned at least. Must not outlive its

@@ -90,7 +90,7 @@ TensorView DecoderModel::forward(const RaggedBatchView& batch, const KvStorage& 
   TensorView attended = workspace.attention_.head(rows);
   const float scale = 1.0F / std::sqrt(static_cast<float>(c.head_dim));
 
-  backend_.embed(residual, weights_.embedding, batch.token_ids);
+  backend_.embed(residual, weights_.embedding, batch.token_ids, batch.sampled);
   for (int i = 0; i < c.num_layers; ++i) {
     const LayerWeights& layer = weights_.layers[i];
     const KvCacheView kv = storage.layer(i);

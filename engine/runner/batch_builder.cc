@@ -6,18 +6,22 @@
 namespace sluice {
 namespace {
 
-void add_entry(const StepEntry& entry, RaggedBatch& batch) {
+void add_entry(const StepEntry& entry, const SampledRows& sampled, RaggedBatch& batch) {
   const Sequence& sequence = *entry.sequence;
   const int64_t last = entry.first + entry.num_new;  // one past the chunk
-  // The id of a pending token is on the host by now wherever one step is in flight at a time.
-  SLUICE_CHECK(!entry.last_is_pending);
+  const int64_t known = last - (entry.last_is_pending ? 1 : 0);
   SLUICE_CHECK_GT(entry.num_new, 0);
-  SLUICE_CHECK_LE(last, static_cast<int64_t>(sequence.tokens.size()));
+  SLUICE_CHECK_LE(known, static_cast<int64_t>(sequence.tokens.size()));
   SLUICE_CHECK_LE(last, sequence.table.capacity_tokens());
 
   const int first_row = batch.num_tokens();
   batch.token_ids.insert(batch.token_ids.end(), sequence.tokens.begin() + entry.first,
-                         sequence.tokens.begin() + last);
+                         sequence.tokens.begin() + known);
+  if (entry.last_is_pending) {
+    const auto row = sampled.find(&sequence);
+    SLUICE_CHECK(row != sampled.end());
+    batch.token_ids.push_back(pending_token(row->second));
+  }
   for (int64_t position = entry.first; position < last; ++position)
     batch.positions.push_back(static_cast<int32_t>(position));
   batch.q_indptr.push_back(batch.num_tokens());
@@ -34,11 +38,11 @@ void add_entry(const StepEntry& entry, RaggedBatch& batch) {
 
 }  // namespace
 
-void build_batch(const StepPlan& plan, RaggedBatch& batch) {
+void build_batch(const StepPlan& plan, const SampledRows& sampled, RaggedBatch& batch) {
   batch.clear();
   batch.q_indptr.push_back(0);
   batch.block_indptr.push_back(0);
-  for (const StepEntry& entry : plan.entries) add_entry(entry, batch);
+  for (const StepEntry& entry : plan.entries) add_entry(entry, sampled, batch);
 }
 
 }  // namespace sluice

@@ -40,7 +40,7 @@ RaggedBatchView BatchUpload::place(const RaggedBatch& batch) {
   view.block_indptr = add(batch.block_indptr);
   view.blocks = add(batch.blocks);
   view.logit_rows = add(batch.logit_rows);
-  backend_->copy(device_.data(), host_.data(), used);
+  backend_->upload(device_.data(), host_.data(), used);
   return view;
 }
 

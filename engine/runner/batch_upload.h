@@ -17,8 +17,8 @@ class BatchUpload {
   // Of device memory, and of pinned host memory as much.
   static int64_t bytes(int64_t max_tokens, int64_t max_seqs, int64_t max_blocks);
 
-  // View of `batch` for the kernels, good until the next call. `batch` must stay as it is until the
-  // step's kernels are done, and the step before must be done. CHECKs that it fits.
+  // View of `batch` for the kernels, good until the next call, by which that step must be done.
+  // `batch` must stay as it is until the step's kernels are enqueued. CHECKs that it fits.
   RaggedBatchView place(const RaggedBatch& batch);
 
  private:

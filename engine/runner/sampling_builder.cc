@@ -37,11 +37,12 @@ bool uses_penalties(const SamplingParams& params) {
 
 }  // namespace
 
-void SamplingBuilder::add_sample_row(const std::shared_ptr<Sequence>& sequence,
+void SamplingBuilder::add_sample_row(const std::shared_ptr<Sequence>& sequence, int32_t pending,
                                      SamplingBatch& batch) {
   const Request& request = *sequence->request;
   const SamplingParams& params = request.sampling;
-  const int64_t num_output = static_cast<int64_t>(sequence->tokens.size()) - sequence->prompt_len();
+  const int64_t num_output = static_cast<int64_t>(sequence->tokens.size()) -
+                             sequence->prompt_len() + (pending >= 0 ? 1 : 0);
   open_row(batch);
   batch.temperature.push_back(params.temperature);
   batch.top_p.push_back(params.top_p);
@@ -54,6 +55,7 @@ void SamplingBuilder::add_sample_row(const std::shared_ptr<Sequence>& sequence,
   batch.draw.push_back(num_output);
   batch.target.push_back(-1);
   batch.num_top.push_back(params.logprobs ? params.num_top_logprobs : 0);
+  batch.pending.push_back(pending);
   if (uses_penalties(params)) {
     const History& history = updated_history(sequence);
     append(batch.history_ids, history.ids);
@@ -87,6 +89,7 @@ void SamplingBuilder::add_score_row(const Sequence& sequence, int64_t position,
   batch.draw.push_back(0);
   batch.target.push_back(sequence.tokens[static_cast<size_t>(position)]);
   batch.num_top.push_back(sequence.request->sampling.num_prompt_top_logprobs);
+  batch.pending.push_back(-1);
   close_row(batch);
 }
 

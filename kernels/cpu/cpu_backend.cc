@@ -78,6 +78,9 @@ class CpuBackend final : public Backend {
     if (bytes > 0) std::memcpy(to, from, bytes);  // an empty array's pointer may be null
   }
   void fill_zero(void* to, size_t bytes) override { HostMemory::zero(to, bytes); }
+  void upload(void* to, const void* from, size_t bytes) override { copy(to, from, bytes); }
+  Fence fence() override { return {}; }
+  void wait(Fence) override {}
   void synchronize() override {}
 
  private:
@@ -113,13 +116,15 @@ class CpuBackend final : public Backend {
                        [&](int64_t i, int) { body(i * step, std::min(step, rows - i * step)); });
   }
 
-  void do_embed(TensorView out, const Weight& table, const TokenId* ids) override {
+  void do_embed(TensorView out, const Weight& table, const TokenId* ids,
+                const TokenId* sampled) override {
     for_row_ranges(out.rows, out.cols, [&](int64_t first, int64_t count) {
       for (int64_t r = first; r < first + count; ++r) {
+        const TokenId id = ids[r] >= 0 ? ids[r] : std::max(sampled[pending_index(ids[r])], 0);
         if (out.dtype == DType::kF32) {
-          unpack_row(out.row<float>(r), table.storage.data(), ids[r], table.cols, table.dtype);
+          unpack_row(out.row<float>(r), table.storage.data(), id, table.cols, table.dtype);
         } else {
-          unpack_row(out.row<BF16>(r), table.storage.data(), ids[r], table.cols, table.dtype);
+          unpack_row(out.row<BF16>(r), table.storage.data(), id, table.cols, table.dtype);
         }
       }
     });
@@ -240,11 +245,15 @@ class CpuBackend final : public Backend {
     attention_.run(out, q, num_q_heads, scale, batch, kv, runs);
   }
 
-  void do_sample(SampledTokens& out, TensorView logits, const SamplingBatch& batch) override {
+  void do_sample(const SampledTokens& out, TokenId* next, TensorView logits,
+                 const SamplingBatch& batch, const TokenId* sampled) override {
     pool_.parallel_for(logits.rows, [&](int64_t r, int thread) {
+      const int32_t pending = batch.pending[r];
       sample_row(out, logits.row<float>(r), static_cast<int>(logits.cols), batch,
-                 static_cast<int>(r), kernels_, sampling_[thread]);
+                 static_cast<int>(r), pending < 0 ? -1 : sampled[pending], kernels_,
+                 sampling_[thread]);
     });
+    if (next != nullptr) std::copy_n(out.ids, logits.rows, next);
   }
 
   const KernelTable& kernels_;

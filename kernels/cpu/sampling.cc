@@ -12,16 +12,17 @@ namespace {
 
 constexpr float kMinusInf = -std::numeric_limits<float>::infinity();
 
-bool has_edits(const SamplingBatch& b, int r) {
+bool has_edits(const SamplingBatch& b, int r, TokenId pending) {
   const auto any = [r](const std::vector<int32_t>& indptr) { return indptr[r + 1] > indptr[r]; };
   const bool penalised =
       b.repetition_penalty[r] != 1 || b.presence_penalty[r] != 0 || b.frequency_penalty[r] != 0;
   return any(b.allowed_indptr) || any(b.banned_indptr) || any(b.bias_indptr) ||
-         (penalised && any(b.history_indptr));
+         (penalised && (pending >= 0 || any(b.history_indptr)));
 }
 
 // Steps 2 to 4 on a copy of the logits.
-void edit(std::vector<float>& x, const float* logits, const SamplingBatch& b, int r) {
+void edit(std::vector<float>& x, const float* logits, const SamplingBatch& b, int r,
+          TokenId pending) {
   const int32_t allowed = b.allowed_indptr[r];
   const int32_t allowed_end = b.allowed_indptr[r + 1];
   if (allowed_end > allowed) {
@@ -34,12 +35,19 @@ void edit(std::vector<float>& x, const float* logits, const SamplingBatch& b, in
     x[b.banned_ids[i]] = kMinusInf;
   for (int32_t i = b.bias_indptr[r]; i < b.bias_indptr[r + 1]; ++i)
     x[b.bias_ids[i]] += b.bias_values[i];
-  for (int32_t i = b.history_indptr[r]; i < b.history_indptr[r + 1]; ++i) {
-    float& logit = x[b.history_ids[i]];
+  const auto penalise = [&](TokenId id, int32_t times) {
+    float& logit = x[id];
     logit = logit > 0 ? logit / b.repetition_penalty[r] : logit * b.repetition_penalty[r];
-    const auto count = static_cast<float>(b.history_counts[i]);
+    const auto count = static_cast<float>(times);
     logit -= b.frequency_penalty[r] * count + (count > 0 ? b.presence_penalty[r] : 0.0F);
+  };
+  bool counted = pending < 0;  // the pending token, with its earlier occurrences
+  for (int32_t i = b.history_indptr[r]; i < b.history_indptr[r + 1]; ++i) {
+    const bool again = b.history_ids[i] == pending;
+    penalise(b.history_ids[i], b.history_counts[i] + (again ? 1 : 0));
+    counted |= again;
   }
+  if (!counted) penalise(pending, 1);
 }
 
 // Orders candidates by falling weight, equal ones by id.
@@ -130,11 +138,11 @@ TokenId draw(const float* x, int vocab, float max, const SamplingBatch& b, int r
 
 // Steps 2 to 5.
 TokenId choose(const float* logits, int vocab, LogitStats stats, const SamplingBatch& b, int r,
-               const KernelTable& kernels, SampleScratch& scratch) {
+               TokenId pending, const KernelTable& kernels, SampleScratch& scratch) {
   const float* x = logits;
-  if (has_edits(b, r)) {
+  if (has_edits(b, r, pending)) {
     scratch.edited.resize(vocab);
-    edit(scratch.edited, logits, b, r);
+    edit(scratch.edited, logits, b, r, pending);
     x = scratch.edited.data();
     stats = kernels.logit_stats(x, vocab);
     if (stats.max == kMinusInf) return -1;
@@ -144,13 +152,13 @@ TokenId choose(const float* logits, int vocab, LogitStats stats, const SamplingB
 }
 
 // The `count` best raw logits, best first, equal ones by ascending id.
-void list_top(SampledTokens& out, int row, int count, const float* logits, int vocab,
+void list_top(const SampledTokens& out, int row, int count, const float* logits, int vocab,
               float log_sum) {
-  TokenId* ids = out.top_ids.data() + int64_t{row} * kMaxTopLogprobs;
-  float* logprobs = out.top_logprobs.data() + int64_t{row} * kMaxTopLogprobs;
-  std::fill_n(ids, kMaxTopLogprobs, -1);
-  std::fill_n(logprobs, kMaxTopLogprobs, kMinusInf);
+  TokenId* ids = out.top_ids + int64_t{row} * kMaxTopLogprobs;
+  float* logprobs = out.top_logprobs + int64_t{row} * kMaxTopLogprobs;
   if (count == 0) return;
+  std::fill_n(ids, count, -1);
+  std::fill_n(logprobs, count, kMinusInf);
   for (int32_t i = 0; i < vocab; ++i) {
     if (!(logits[i] > logprobs[count - 1])) continue;
     int at = count - 1;
@@ -166,8 +174,9 @@ void list_top(SampledTokens& out, int row, int count, const float* logits, int v
 
 }  // namespace
 
-void sample_row(SampledTokens& out, const float* logits, int vocab, const SamplingBatch& batch,
-                int row, const KernelTable& kernels, SampleScratch& scratch) {
+void sample_row(const SampledTokens& out, const float* logits, int vocab,
+                const SamplingBatch& batch, int row, TokenId pending, const KernelTable& kernels,
+                SampleScratch& scratch) {
   const LogitStats stats = kernels.logit_stats(logits, vocab);
   const bool sound = stats.sum > 0 && std::isfinite(stats.max);  // a NaN sum is not > 0
   const float log_sum = stats.max + std::log(stats.sum);
@@ -175,7 +184,7 @@ void sample_row(SampledTokens& out, const float* logits, int vocab, const Sampli
   if (!sound) {
     id = -1;
   } else if (id < 0) {
-    id = choose(logits, vocab, stats, batch, row, kernels, scratch);
+    id = choose(logits, vocab, stats, batch, row, pending, kernels, scratch);
   }
   out.ids[row] = id;
   out.logprobs[row] = id < 0 ? kMinusInf : logits[id] - log_sum;

@@ -16,8 +16,10 @@ struct SampleScratch {
   std::vector<float> survivor;  // their weights
 };
 
-// Fills row `row` of `out` from logits [vocab]; leaves the logits as they are.
-void sample_row(SampledTokens& out, const float* logits, int vocab, const SamplingBatch& batch,
-                int row, const KernelTable& kernels, SampleScratch& scratch);
+// Fills row `row` of `out` from logits [vocab]; leaves the logits as they are. `pending`: the
+// output token that the row's history lacks, -1: none.
+void sample_row(const SampledTokens& out, const float* logits, int vocab,
+                const SamplingBatch& batch, int row, TokenId pending, const KernelTable& kernels,
+                SampleScratch& scratch);
 
 }  // namespace sluice

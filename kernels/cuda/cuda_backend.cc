@@ -39,6 +39,9 @@ class CudaBackend final : public Backend {
   Result<Buffer> allocate(size_t bytes, Memory where) override;
   void copy(void* to, const void* from, size_t bytes) override;
   void fill_zero(void* to, size_t bytes) override;
+  void upload(void* to, const void* from, size_t bytes) override;
+  Fence fence() override { return {fences_->record()}; }
+  void wait(Fence fence) override { fences_->wait(fence.number); }
   void synchronize() override;
   Result<Ceilings> measure_ceilings() override {
     return cuda::measure_ceilings(*this, *gemm_, stream_);
@@ -51,7 +54,8 @@ class CudaBackend final : public Backend {
                                 DType dtype) override;
   Result<Weight> do_random_weight(std::string name, int64_t rows, int64_t cols, DType dtype,
                                   uint64_t seed, float scale) override;
-  void do_embed(TensorView out, const Weight& table, const TokenId* ids) override;
+  void do_embed(TensorView out, const Weight& table, const TokenId* ids,
+                const TokenId* sampled) override;
   void do_rms_norm(TensorView out, TensorView x, TensorView weight, float eps) override;
   void do_add_rms_norm(TensorView out, TensorView residual, TensorView delta, TensorView weight,
                        float eps) override;
@@ -63,11 +67,11 @@ class CudaBackend final : public Backend {
                  const RaggedBatchView& batch, const KvCacheView& kv,
                  const KvRunsView* runs) override;
   void do_gather_rows(TensorView out, TensorView x, const int32_t* rows) override;
-  void do_sample(SampledTokens& out, TensorView logits, const SamplingBatch& batch) override;
+  void do_sample(const SampledTokens& out, TokenId* next, TensorView logits,
+                 const SamplingBatch& batch, const TokenId* sampled) override;
 
   // The plan of this batch on the device; made once a step and shared by its layers.
   void prepare_plan(const RaggedBatch& batch, int num_kv_heads, int group);
-  void finish_samples();
   // out = x * weight^T of operands of one dtype, by the kernel that suits the shape.
   void multiply(TensorView out, TensorView x, const Weight& weight);
   // Grows `scratch` to `bytes`: in the first, largest steps, then never. Waits for its users.
@@ -77,6 +81,8 @@ class CudaBackend final : public Backend {
   DType activations_;
   cudaDeviceProp properties_{};
   cudaStream_t stream_ = nullptr;
+  cudaStream_t upload_stream_ = nullptr;
+  std::unique_ptr<Fences> fences_;  // of stream_
   Buffer gemm_workspace_;
   Buffer partials_;
   std::unique_ptr<DenseGemm> gemm_;
@@ -85,40 +91,38 @@ class CudaBackend final : public Backend {
   AttentionPlan plan_;
   std::vector<int32_t> planned_q_indptr_, planned_kv_lens_;  // what plan_ was made for
   int planned_kv_heads_ = 0, planned_group_ = 0;
-  Staging plan_staging_;
+  std::unique_ptr<Staging> plan_staging_;
   const AttendItem* decode_items_ = nullptr;
   const AttendItem* prefill_items_ = nullptr;
   const MergeItem* merge_items_ = nullptr;
 
-  Staging sample_staging_;
-  Staging sampled_staging_;
+  std::unique_ptr<Staging> sample_staging_;
   Buffer sample_work_;
   Buffer gemm_input_;
-  struct Pending {
-    SampledTokens* out;
-    SampledView host;
-  };
-  std::vector<Pending> pending_samples_;
 };
 
 CudaBackend::CudaBackend(int device, DType activations)
     : device_(device), activations_(activations) {
   SLUICE_CUDA_CHECK(cudaSetDevice(device));
   SLUICE_CUDA_CHECK(cudaGetDeviceProperties(&properties_, device));
-  SLUICE_CUDA_CHECK(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking));
+  for (cudaStream_t* stream : {&stream_, &upload_stream_})
+    SLUICE_CUDA_CHECK(cudaStreamCreateWithFlags(stream, cudaStreamNonBlocking));
+  fences_ = std::make_unique<Fences>(stream_);
   gemm_workspace_ = allocate(kGemmWorkspaceBytes, Memory::kDevice).value();
   partials_ =
       allocate(sizeof(float) * kMaxPartials * kDecodeRows * (kMaxHeadDim + 2), Memory::kDevice)
           .value();
   gemm_ = std::make_unique<DenseGemm>(gemm_workspace_.data(), kGemmWorkspaceBytes);
   if (activations_ == DType::kF32) split_gemm_ = std::make_unique<SplitGemm>(*this);
-  for (Staging* staging : {&plan_staging_, &sample_staging_, &sampled_staging_})
-    staging->attach(*this, stream_);
+  plan_staging_ = std::make_unique<Staging>(*this, *fences_);
+  sample_staging_ = std::make_unique<Staging>(*this, *fences_);
 }
 
 CudaBackend::~CudaBackend() {
   cudaStreamSynchronize(stream_);
+  fences_.reset();
   cudaStreamDestroy(stream_);
+  cudaStreamDestroy(upload_stream_);
 }
 
 BackendInfo CudaBackend::info() const {
@@ -155,10 +159,15 @@ void CudaBackend::fill_zero(void* to, size_t bytes) {
   if (bytes > 0) SLUICE_CUDA_CHECK(cudaMemsetAsync(to, 0, bytes, stream_));
 }
 
-void CudaBackend::synchronize() {
-  SLUICE_CUDA_CHECK(cudaStreamSynchronize(stream_));
-  finish_samples();
+// The host waits for the copy and the ops need not: no wait in stream_ parts one kernel from the
+// next.
+void CudaBackend::upload(void* to, const void* from, size_t bytes) {
+  if (bytes == 0) return;
+  SLUICE_CUDA_CHECK(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDefault, upload_stream_));
+  SLUICE_CUDA_CHECK(cudaStreamSynchronize(upload_stream_));
 }
+
+void CudaBackend::synchronize() { SLUICE_CUDA_CHECK(cudaStreamSynchronize(stream_)); }
 
 Result<Weight> CudaBackend::do_load_weight(std::string name, std::span<const TensorView> parts,
                                            DType dtype) {
@@ -206,8 +215,9 @@ void CudaBackend::ensure_scratch(Buffer& scratch, size_t bytes) {
   scratch = allocate(bytes, Memory::kDevice).value();
 }
 
-void CudaBackend::do_embed(TensorView out, const Weight& table, const TokenId* ids) {
-  launch_embed(out, table, ids, stream_);
+void CudaBackend::do_embed(TensorView out, const Weight& table, const TokenId* ids,
+                           const TokenId* sampled) {
+  launch_embed(out, table, ids, sampled, stream_);
 }
 
 void CudaBackend::do_rms_norm(TensorView out, TensorView x, TensorView weight, float eps) {
@@ -254,6 +264,7 @@ void CudaBackend::do_rope_append_kv(TensorView qkv, int num_q_heads, const RopeT
 void CudaBackend::prepare_plan(const RaggedBatch& batch, int num_kv_heads, int group) {
   if (planned_q_indptr_ == batch.q_indptr && planned_kv_lens_ == batch.kv_lens &&
       planned_kv_heads_ == num_kv_heads && planned_group_ == group) {
+    plan_staging_->touch();
     return;
   }
   plan_.build(batch, num_kv_heads, group, properties_.multiProcessorCount * kBlocksAnSm,
@@ -262,11 +273,11 @@ void CudaBackend::prepare_plan(const RaggedBatch& batch, int num_kv_heads, int g
   planned_kv_lens_ = batch.kv_lens;
   planned_kv_heads_ = num_kv_heads;
   planned_group_ = group;
-  plan_staging_.begin();
-  decode_items_ = plan_staging_.add(plan_.decode);
-  prefill_items_ = plan_staging_.add(plan_.prefill);
-  merge_items_ = plan_staging_.add(plan_.merge);
-  plan_staging_.upload();
+  plan_staging_->begin();
+  decode_items_ = plan_staging_->add(plan_.decode);
+  prefill_items_ = plan_staging_->add(plan_.prefill);
+  merge_items_ = plan_staging_->add(plan_.merge);
+  plan_staging_->upload();
 }
 
 void CudaBackend::do_attend(TensorView out, TensorView q, int num_q_heads, float scale,
@@ -306,10 +317,11 @@ void CudaBackend::do_gather_rows(TensorView out, TensorView x, const int32_t* ro
   launch_gather_rows(out, x, rows, stream_);
 }
 
-void CudaBackend::do_sample(SampledTokens& out, TensorView logits, const SamplingBatch& b) {
+void CudaBackend::do_sample(const SampledTokens& out, TokenId* next, TensorView logits,
+                            const SamplingBatch& b, const TokenId* sampled) {
   ensure_scratch(sample_work_, sizeof(float) * static_cast<size_t>(logits.rows * logits.cols));
-  sample_staging_.begin();
-  Staging& s = sample_staging_;
+  Staging& s = *sample_staging_;
+  s.begin();
   const SamplingView view{.temperature = s.add(b.temperature),
                           .top_p = s.add(b.top_p),
                           .min_p = s.add(b.min_p),
@@ -321,6 +333,7 @@ void CudaBackend::do_sample(SampledTokens& out, TensorView logits, const Samplin
                           .draw = s.add(b.draw),
                           .target = s.add(b.target),
                           .num_top = s.add(b.num_top),
+                          .pending = s.add(b.pending),
                           .history_indptr = s.add(b.history_indptr),
                           .history_ids = s.add(b.history_ids),
                           .history_counts = s.add(b.history_counts),
@@ -330,39 +343,12 @@ void CudaBackend::do_sample(SampledTokens& out, TensorView logits, const Samplin
                           .allowed_indptr = s.add(b.allowed_indptr),
                           .allowed_ids = s.add(b.allowed_ids),
                           .banned_indptr = s.add(b.banned_indptr),
-                          .banned_ids = s.add(b.banned_ids)};
+                          .banned_ids = s.add(b.banned_ids),
+                          .sampled = sampled};
   s.upload();
-  const auto rows = static_cast<int>(logits.rows);
-  sampled_staging_.begin();  // an earlier result has arrived: take it before its room is used again
-  finish_samples();
-  const size_t tops = static_cast<size_t>(rows) * kMaxTopLogprobs;
-  const SampledView device{.ids = sampled_staging_.reserve<TokenId>(rows),
-                           .logprobs = sampled_staging_.reserve<float>(rows),
-                           .ranks = sampled_staging_.reserve<int32_t>(rows),
-                           .top_ids = sampled_staging_.reserve<TokenId>(tops),
-                           .top_logprobs = sampled_staging_.reserve<float>(tops)};
-  launch_sample(device, static_cast<const float*>(logits.data), logits.row_stride,
-                sample_work_.as<float>(), rows, static_cast<int>(logits.cols), view, stream_);
-  sampled_staging_.download();
-  pending_samples_.push_back({&out,
-                              {.ids = sampled_staging_.host(device.ids),
-                               .logprobs = sampled_staging_.host(device.logprobs),
-                               .ranks = sampled_staging_.host(device.ranks),
-                               .top_ids = sampled_staging_.host(device.top_ids),
-                               .top_logprobs = sampled_staging_.host(device.top_logprobs)}});
-}
-
-void CudaBackend::finish_samples() {
-  for (const Pending& pending : pending_samples_) {
-    SampledTokens& out = *pending.out;
-    std::memcpy(out.ids.data(), pending.host.ids, out.ids.size() * sizeof(TokenId));
-    std::memcpy(out.logprobs.data(), pending.host.logprobs, out.logprobs.size() * sizeof(float));
-    std::memcpy(out.ranks.data(), pending.host.ranks, out.ranks.size() * sizeof(int32_t));
-    std::memcpy(out.top_ids.data(), pending.host.top_ids, out.top_ids.size() * sizeof(TokenId));
-    std::memcpy(out.top_logprobs.data(), pending.host.top_logprobs,
-                out.top_logprobs.size() * sizeof(float));
-  }
-  pending_samples_.clear();
+  launch_sample(out, next, static_cast<const float*>(logits.data), logits.row_stride,
+                sample_work_.as<float>(), static_cast<int>(logits.rows),
+                static_cast<int>(logits.cols), view, stream_);
 }
 
 }  // namespace

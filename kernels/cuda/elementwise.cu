@@ -14,17 +14,19 @@ constexpr int kThreads = 128;
 // ---- kernels -----------------------------------------------------------------------------------
 
 // out[t, :] = table[rows[t], :] (row t itself where `rows` is null), converted from `From` to `To`.
-// Grid: (column tiles, rows).
+// A negative row is a pending_token(): `sampled` has it. Grid: (column tiles, rows).
 template <int V, typename To, typename From>
 __global__ void __launch_bounds__(kThreads)
     select_rows_kernel(To* out, int64_t out_stride, const From* table, int64_t table_stride,
-                       const int32_t* rows, int cols) {
+                       const int32_t* rows, const TokenId* sampled, int cols) {
   wait_for_previous_kernel();
   allow_next_kernel();
   const int col = (blockIdx.x * kThreads + threadIdx.x) * V;
   if (col >= cols) return;
+  int row = rows != nullptr ? rows[blockIdx.y] : static_cast<int>(blockIdx.y);
+  if (row < 0) row = max(sampled[pending_index(row)], 0);
   float values[V];
-  load<V>(values, table + (rows != nullptr ? rows[blockIdx.y] : blockIdx.y) * table_stride + col);
+  load<V>(values, table + row * table_stride + col);
   store<V>(out + blockIdx.y * out_stride + col, values);
 }
 
@@ -54,21 +56,23 @@ dim3 grid_of(int64_t rows, int64_t cols, int vector) {
 }
 
 template <typename To, typename From>
-void select_rows(TensorView out, TensorView table, const int32_t* rows, cudaStream_t stream) {
+void select_rows(TensorView out, TensorView table, const int32_t* rows, const TokenId* sampled,
+                 cudaStream_t stream) {
   dispatch_vector({out, table}, out.cols, [&](auto width) {
     launch(select_rows_kernel<width, To, From>, grid_of(out.rows, out.cols, width), kThreads, 0,
            stream, static_cast<To*>(out.data), out.row_stride, static_cast<const From*>(table.data),
-           table.row_stride, rows, static_cast<int>(out.cols));
+           table.row_stride, rows, sampled, static_cast<int>(out.cols));
   });
 }
 
 }  // namespace
 
-void launch_embed(TensorView out, const Weight& table, const TokenId* ids, cudaStream_t stream) {
+void launch_embed(TensorView out, const Weight& table, const TokenId* ids, const TokenId* sampled,
+                  cudaStream_t stream) {
   const auto rows = TensorView::dense(table.storage.data(), table.dtype, table.rows, table.cols);
   dispatch_dtype(out.dtype, [&](auto to) {
     dispatch_dtype(table.dtype, [&](auto from) {
-      select_rows<decltype(to), decltype(from)>(out, rows, ids, stream);
+      select_rows<decltype(to), decltype(from)>(out, rows, ids, sampled, stream);
     });
   });
 }
@@ -76,7 +80,7 @@ void launch_embed(TensorView out, const Weight& table, const TokenId* ids, cudaS
 void launch_convert(TensorView out, TensorView x, cudaStream_t stream) {
   dispatch_dtype(out.dtype, [&](auto to) {
     dispatch_dtype(x.dtype, [&](auto from) {
-      select_rows<decltype(to), decltype(from)>(out, x, nullptr, stream);
+      select_rows<decltype(to), decltype(from)>(out, x, nullptr, nullptr, stream);
     });
   });
 }
@@ -84,7 +88,7 @@ void launch_convert(TensorView out, TensorView x, cudaStream_t stream) {
 void launch_gather_rows(TensorView out, TensorView x, const int32_t* rows, cudaStream_t stream) {
   dispatch_dtype(out.dtype, [&](auto element) {
     using T = decltype(element);
-    select_rows<T, T>(out, x, rows, stream);
+    select_rows<T, T>(out, x, rows, nullptr, stream);
   });
 }
 

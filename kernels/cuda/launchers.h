@@ -19,7 +19,8 @@ void launch_rms_norm(TensorView out, TensorView x, const TensorView* delta, Tens
                      float eps, cudaStream_t stream);
 
 // elementwise.cu
-void launch_embed(TensorView out, const Weight& table, const TokenId* ids, cudaStream_t stream);
+void launch_embed(TensorView out, const Weight& table, const TokenId* ids, const TokenId* sampled,
+                  cudaStream_t stream);
 // out[t, :] = x[t, :] as out's dtype.
 void launch_convert(TensorView out, TensorView x, cudaStream_t stream);
 void launch_silu_mul(TensorView out, TensorView gate_up, cudaStream_t stream);

@@ -11,7 +11,6 @@
 #include "kernels/cuda/device/ptx.cuh"
 #include "kernels/cuda/device/reduce.cuh"
 #include "kernels/cuda/sampling.h"
-#include "kernels/sampling_batch.h"
 
 namespace sluice::cuda {
 namespace {
@@ -84,8 +83,20 @@ __device__ float exponential(uint32_t word) {
   return -logf((static_cast<float>(word >> 9) + 0.5F) * 0x1p-23F);
 }
 
+// The output token that the row's history lacks; -1: none.
+__device__ TokenId pending_of(const SamplingView& b, int row) {
+  return b.pending[row] < 0 ? -1 : b.sampled[b.pending[row]];
+}
+
+__device__ void penalise(float& logit, int times, const SamplingView& b, int row) {
+  const float x = logit > 0 ? logit / b.repetition_penalty[row] : logit * b.repetition_penalty[row];
+  const auto count = static_cast<float>(times);
+  logit = x - (b.frequency_penalty[row] * count + (count > 0 ? b.presence_penalty[row] : 0.0F));
+}
+
 // Steps 2 to 4: edits `work`, a copy of the row's logits.
 __device__ void edit(float* work, const float* logits, int vocab, const SamplingView& b, int row) {
+  const TokenId pending = pending_of(b, row);
   const int allowed = b.allowed_indptr[row], allowed_end = b.allowed_indptr[row + 1];
   const bool restricted = allowed_end > allowed;
   for (int i = threadIdx.x; i < vocab; i += kThreads) work[i] = restricted ? -INFINITY : logits[i];
@@ -101,13 +112,14 @@ __device__ void edit(float* work, const float* logits, int vocab, const Sampling
     atomicAdd(&work[b.bias_ids[i]], b.bias_values[i]);
   }
   __syncthreads();
+  int counted = 0;  // the pending token, with its earlier occurrences
   for (int i = b.history_indptr[row] + threadIdx.x; i < b.history_indptr[row + 1]; i += kThreads) {
-    float x = work[b.history_ids[i]];
-    x = x > 0 ? x / b.repetition_penalty[row] : x * b.repetition_penalty[row];
-    const auto count = static_cast<float>(b.history_counts[i]);
-    work[b.history_ids[i]] =
-        x - (b.frequency_penalty[row] * count + (count > 0 ? b.presence_penalty[row] : 0.0F));
+    const int again = b.history_ids[i] == pending ? 1 : 0;
+    penalise(work[b.history_ids[i]], b.history_counts[i] + again, b, row);
+    counted |= again;
   }
+  counted = __syncthreads_or(counted);
+  if (pending >= 0 && counted == 0 && threadIdx.x == 0) penalise(work[pending], 1, b, row);
   __syncthreads();
 }
 
@@ -221,22 +233,20 @@ __device__ bool needs_edit(const SamplingView& b, int row) {
   return b.allowed_indptr[row + 1] > b.allowed_indptr[row] ||
          b.banned_indptr[row + 1] > b.banned_indptr[row] ||
          b.bias_indptr[row + 1] > b.bias_indptr[row] ||
-         (penalised && b.history_indptr[row + 1] > b.history_indptr[row]);
+         (penalised &&
+          (b.history_indptr[row + 1] > b.history_indptr[row] || pending_of(b, row) >= 0));
 }
 
 // The num_top best raw logits, one pass each: asked for seldom, and at most kMaxTopLogprobs times.
-__device__ void list_top(const SampledView& out, int row, int num_top, const float* logits,
+__device__ void list_top(const SampledTokens& out, int row, int num_top, const float* logits,
                          int vocab, float log_sum) {
   Candidate last{INFINITY, -1};
-  for (int n = 0; n < kMaxTopLogprobs; ++n) {
-    Candidate next{-INFINITY, kNoId};
-    if (n < num_top) {
-      next = best_of(vocab, [&](int i) {
-        const bool later = logits[i] < last.value || (logits[i] == last.value && i > last.id);
-        return later ? logits[i] : -INFINITY;
-      });
-      last = next;
-    }
+  for (int n = 0; n < num_top; ++n) {
+    const Candidate next = best_of(vocab, [&](int i) {
+      const bool later = logits[i] < last.value || (logits[i] == last.value && i > last.id);
+      return later ? logits[i] : -INFINITY;
+    });
+    last = next;
     if (threadIdx.x == 0) {
       out.top_ids[row * kMaxTopLogprobs + n] = next.id == kNoId ? -1 : next.id;
       out.top_logprobs[row * kMaxTopLogprobs + n] =
@@ -248,8 +258,8 @@ __device__ void list_top(const SampledView& out, int row, int num_top, const flo
 // ---- kernel ------------------------------------------------------------------------------------
 
 __global__ void __launch_bounds__(kThreads)
-    sample_kernel(SampledView out, const float* all_logits, int64_t stride, float* all_work,
-                  int vocab, SamplingView b) {
+    sample_kernel(SampledTokens out, TokenId* next, const float* all_logits, int64_t stride,
+                  float* all_work, int vocab, SamplingView b) {
   wait_for_previous_kernel();
   const int row = blockIdx.x;
   const float* logits = all_logits + row * stride;
@@ -286,6 +296,7 @@ __global__ void __launch_bounds__(kThreads)
   allow_next_kernel();
   if (threadIdx.x != 0) return;
   out.ids[row] = id;
+  if (next != nullptr) next[row] = id;
   out.logprobs[row] = id < 0 ? -INFINITY : logits[id] - log_sum;
   out.ranks[row] = num_top == 0 ? 0 : 1 + static_cast<int>(above);
 }
@@ -294,10 +305,11 @@ __global__ void __launch_bounds__(kThreads)
 
 // ---- launcher ----------------------------------------------------------------------------------
 
-void launch_sample(const SampledView& out, const float* logits, int64_t stride, float* work,
-                   int rows, int vocab, const SamplingView& batch, cudaStream_t stream) {
-  launch(sample_kernel, dim3(static_cast<unsigned>(rows)), kThreads, 0, stream, out, logits, stride,
-         work, vocab, batch);
+void launch_sample(const SampledTokens& out, TokenId* next, const float* logits, int64_t stride,
+                   float* work, int rows, int vocab, const SamplingView& batch,
+                   cudaStream_t stream) {
+  launch(sample_kernel, dim3(static_cast<unsigned>(rows)), kThreads, 0, stream, out, next, logits,
+         stride, work, vocab, batch);
 }
 
 }  // namespace sluice::cuda

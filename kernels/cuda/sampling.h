@@ -6,7 +6,7 @@
 
 #include <cstdint>
 
-#include "base/types.h"
+#include "kernels/sampling_batch.h"
 
 namespace sluice::cuda {
 
@@ -19,24 +19,19 @@ struct SamplingView {
   const int64_t* draw;
   const TokenId* target;
   const int32_t* num_top;
+  const int32_t* pending;
   const int32_t *history_indptr, *history_ids, *history_counts;
   const int32_t *bias_indptr, *bias_ids;
   const float* bias_values;
   const int32_t *allowed_indptr, *allowed_ids;
   const int32_t *banned_indptr, *banned_ids;
+  const TokenId* sampled;  // by the step before
 };
 
-// Outputs, shapes as in SampledTokens.
-struct SampledView {
-  TokenId* ids;
-  float* logprobs;
-  int32_t* ranks;
-  TokenId* top_ids;
-  float* top_logprobs;
-};
-
-// One block a row. `work` is a second [rows, vocab] f32 matrix; the logits stay as they are.
-void launch_sample(const SampledView& out, const float* logits, int64_t stride, float* work,
-                   int rows, int vocab, const SamplingView& batch, cudaStream_t stream);
+// One block a row. `out` is pinned host memory, `next` (null: none) its ids in device memory;
+// `work` is a second [rows, vocab] f32 matrix; the logits stay as they are.
+void launch_sample(const SampledTokens& out, TokenId* next, const float* logits, int64_t stride,
+                   float* work, int rows, int vocab, const SamplingView& batch,
+                   cudaStream_t stream);
 
 }  // namespace sluice::cuda

@@ -61,9 +61,10 @@ Status check_with_reference(const ServerConfig& config, EngineAssembly& parts) {
   return {};
 }
 
-RunnerLimits runner_limits(const ServerConfig& config) {
+RunnerLimits runner_limits(const ServerConfig& config, const Backend& backend) {
   return {.max_num_batched_tokens = static_cast<int>(config.max_num_batched_tokens),
-          .max_num_seqs = static_cast<int>(config.max_num_seqs)};
+          .max_num_seqs = static_cast<int>(config.max_num_seqs),
+          .max_in_flight = backend.info().is_host ? 1 : 2};
 }
 
 // What a GPU has left for the KV cache beside the weights, which are there already, and a step.
@@ -72,8 +73,8 @@ Result<int64_t> device_kv_bytes(const ServerConfig& config, const EngineAssembly
   const auto budget = static_cast<int64_t>(config.gpu_memory_utilization *
                                            static_cast<double>(info.memory_bytes_total));
   const int64_t used = info.memory_bytes_total - info.memory_bytes_free;
-  const int64_t step =
-      LocalRunner::memory_bytes(*parts.backend, *parts.model, runner_limits(config));
+  const int64_t step = LocalRunner::memory_bytes(*parts.backend, *parts.model,
+                                                 runner_limits(config, *parts.backend));
   const int64_t left = std::min(budget - used, info.memory_bytes_free) - step;
   if (left > 0) return left;
   return Status(StatusCode::kResourceExhausted,
@@ -289,8 +290,8 @@ Result<std::unique_ptr<EngineAssembly>> assemble_engine(const ServerConfig& conf
   Result<EngineConfig> engine_config = make_engine_config(config, *parts, max_model_len.value());
   if (!engine_config.ok()) return engine_config.status();
   parts->engine_config = std::move(engine_config).value();
-  Result<std::unique_ptr<LocalRunner>> runner =
-      LocalRunner::create(*parts->backend, *parts->model, *parts->storage, runner_limits(config));
+  Result<std::unique_ptr<LocalRunner>> runner = LocalRunner::create(
+      *parts->backend, *parts->model, *parts->storage, runner_limits(config, *parts->backend));
   if (!runner.ok()) return runner.status();
   parts->engine = std::make_unique<Engine>(parts->engine_config, std::move(runner).value());
   return parts;

@@ -83,6 +83,7 @@ SamplingBatch plain_sampling(int rows, float temperature, float top_p) {
   batch.draw.assign(count, 0);
   batch.target.assign(count, -1);
   batch.num_top.assign(count, 0);
+  batch.pending.assign(count, -1);
   batch.history_indptr.assign(count + 1, 0);
   batch.bias_indptr = batch.allowed_indptr = batch.banned_indptr = batch.history_indptr;
   return batch;
@@ -364,9 +365,12 @@ Status KernelWorkloads::sampling() {
     for (const int64_t rows : kRows) {
       if (rows > kMaxLogitRows) break;
       const SamplingBatch batch = plain_sampling(static_cast<int>(rows), temperature, top_p);
-      SampledTokens tokens;
+      const Result<Buffer> results = backend_.allocate(SampledTokens::bytes(rows), Memory::kHost);
+      if (!results.ok()) return results.status();
+      const auto out = SampledTokens::over(results->data(), rows);
       timer_.time(op, rows_text(rows), {.bytes = bytes_of(rows, vocab, DType::kF32)}, [&](int64_t) {
-        backend_.sample(tokens, TensorView::dense(logits->data(), DType::kF32, rows, vocab), batch);
+        backend_.sample(out, nullptr, TensorView::dense(logits->data(), DType::kF32, rows, vocab),
+                        batch);
       });
     }
   }

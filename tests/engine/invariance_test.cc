@@ -1,8 +1,9 @@
 // A request's output and logprobs are the same bits whatever happens around it: alone, in a crowd,
-// in small chunks, after preemption, on a prefix hit. The embedded model, the whole engine, the CPU
-// backend in bfloat16.
+// in small chunks, after preemption, on a prefix hit, with two steps in flight. The embedded model,
+// the whole engine, the CPU backend in bfloat16.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <fstream>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -53,11 +54,12 @@ class InvarianceTest : public testing::Test {
   }
 
   // An engine with a fresh cache.
-  std::unique_ptr<Engine> make_engine() {
+  std::unique_ptr<Engine> make_engine(int max_in_flight = 1) {
     storage_ = std::make_unique<KvStorage>(
         KvStorage::create(*backend_, model_->kv_layout(DType::kBF16), config_.num_blocks).value());
-    auto runner = LocalRunner::create(*backend_, *model_, *storage_,
-                                      {.max_num_batched_tokens = config_.max_num_batched_tokens});
+    auto runner = LocalRunner::create(
+        *backend_, *model_, *storage_,
+        {.max_num_batched_tokens = config_.max_num_batched_tokens, .max_in_flight = max_in_flight});
     return std::make_unique<Engine>(config_, std::move(runner).value());
   }
 
@@ -96,7 +98,9 @@ class InvarianceTest : public testing::Test {
   static Outcome outcome_of(const Request& request, int64_t* cached_tokens = nullptr) {
     Outcome outcome;
     std::vector<TokenLogprob> logprobs;
-    for (TokenEvent& event : request.output->drain()) {
+    auto events = request.output->drain();
+    std::ranges::stable_sort(events, {}, &TokenEvent::choice);
+    for (TokenEvent& event : events) {
       EXPECT_TRUE(event.error.ok()) << event.error.message();
       if (event.token) outcome.tokens.push_back(*event.token);
       if (event.logprob) outcome.logprobs.push_back(event.logprob->logprob);
@@ -191,6 +195,66 @@ TEST_F(InvarianceTest, OnAPrefixHit) {
     EXPECT_EQ(outcome_of(*probe, &cached_tokens), alone);
     EXPECT_EQ(cached_tokens, expected_hit);
   }
+}
+
+// Requests of every kind, too many for the cache, some cancelled on the way: what each of them gets
+// does not depend on whether the runner computes a step ahead of the tokens that the engine knows.
+TEST_F(InvarianceTest, WithTwoStepsInFlight) {
+  config_.num_blocks = 12;
+  config_.max_num_seqs = 8;
+  config_.max_num_batched_tokens = 96;
+  const auto run = [&](int max_in_flight) {
+    num_requests_ = 0;
+    const auto engine = make_engine(max_in_flight);
+    std::vector<std::shared_ptr<Request>> requests;
+    for (int i = 0; i < 24; ++i) {
+      const auto begin = prompts_.at(9).begin() + i * 7;
+      requests.push_back(make_request({begin, begin + 10 + i * 17 % 120}, 3 + i * 5 % 40));
+      Request& request = *requests.back();
+      SamplingParams& params = request.sampling;
+      params.temperature = i % 3 == 0 ? 0.0F : 1.5F;
+      params.seed = i;
+      params.n = i % 8 == 7 ? 2 : 1;
+      if (i % 2 == 0) params.repetition_penalty = 1.3F;
+      if (i % 4 == 1) params.frequency_penalty = 0.7F;
+      if (i % 5 == 1) params.presence_penalty = 0.9F;
+      params.min_tokens = i % 4;
+      params.ignore_eos = i % 3 == 1;
+      params.logprobs = i % 3 != 1;
+      params.num_top_logprobs = params.logprobs ? i % 6 : 0;
+      params.prompt_logprobs = i == 5;
+      if (i % 3 == 2) params.stop_token_ids.assign(prompts_[9].begin(), prompts_[9].begin() + 128);
+      request.eos_ids = {2};
+      submit(*engine, requests.back());
+    }
+    for (int turn = 0; engine->step(); ++turn) {
+      engine->check_invariants();
+      if (turn % 9 == 4) engine->cancel(requests[static_cast<size_t>(turn / 9 * 4 % 24)]->id);
+    }
+    EXPECT_GE(engine->stats().preemptions, 1);
+    std::vector<Outcome> outcomes;
+    for (const auto& request : requests) outcomes.push_back(outcome_of(*request));
+    return outcomes;
+  };
+  const std::vector<Outcome> one = run(1), two = run(2);
+  int whole = 0, stopped = 0;
+  for (size_t i = 0; i < one.size(); ++i) {
+    SCOPED_TRACE(testing::Message() << "request " << i);
+    const bool cancelled =
+        one[i].finish == FinishReason::kCancelled || two[i].finish == FinishReason::kCancelled;
+    if (!cancelled) {
+      EXPECT_EQ(two[i], one[i]);
+      ++whole;
+      stopped += two[i].finish == FinishReason::kStop ? 1 : 0;
+      continue;
+    }
+    const size_t common = std::min(one[i].tokens.size(), two[i].tokens.size());
+    EXPECT_TRUE(
+        std::equal(one[i].tokens.begin(), one[i].tokens.begin() + common, two[i].tokens.begin()));
+  }
+  EXPECT_GE(whole, 12);
+  EXPECT_GE(stopped, 2);
+  EXPECT_LT(whole, 24);
 }
 
 TEST_F(InvarianceTest, AmongTheChoicesOfOneRequest) {

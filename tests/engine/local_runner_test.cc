@@ -16,12 +16,14 @@ class LocalRunnerTest : public testing::Test {
  protected:
   LocalRunnerTest() { write_tiny_model(dir_, DType::kF32); }
 
-  std::unique_ptr<ModelHarness> harness(int max_num_batched_tokens = 512) const {
+  std::unique_ptr<ModelHarness> harness(int max_num_batched_tokens = 512,
+                                        int max_in_flight = 1) const {
     return std::make_unique<ModelHarness>(
         HarnessOptions{.model = {.path = dir_.path()},
                        .kv_dtype = DType::kBF16,
                        .num_blocks = 256,
-                       .max_num_batched_tokens = max_num_batched_tokens});
+                       .max_num_batched_tokens = max_num_batched_tokens,
+                       .max_in_flight = max_in_flight});
   }
   static HarnessRequest request(int prompt_len, uint64_t seed) {
     std::mt19937_64 random(seed);
@@ -101,6 +103,45 @@ TEST_F(LocalRunnerTest, LeavesLogprobsOutWhenNobodyAsks) {
   EXPECT_GE(output.token, 0);
   EXPECT_TRUE(output.logprob.top.empty());
   EXPECT_TRUE(output.prompt_logprobs.empty());
+}
+
+// An answer whose tokens are all pending when the next one is planned, beside launches that fail
+// before and after they have enqueued something.
+TEST_F(LocalRunnerTest, AFailedLaunchLeavesTheStepInFlightAlone) {
+  HarnessRequest wanted = request(5, 1);
+  wanted.sampling.frequency_penalty = 1;
+  const std::vector<StepOutput> alone = harness()->generate({wanted}, 512)[0];
+  HarnessRequest broken = request(3, 2);
+  broken.sampling.temperature = -1;
+
+  const auto deep = harness(/*max_num_batched_tokens=*/8, /*max_in_flight=*/2);
+  LocalRunner& runner = deep->runner();
+  const auto sequence = deep->add(wanted);
+  const auto big = deep->add(request(9, 3));
+  const auto invalid = deep->add(broken);
+  std::vector<StepOutput> outputs;
+  Ticket before;
+  for (size_t i = 0; i < alone.size(); ++i) {
+    StepPlan plan;
+    plan.entries.push_back(ModelHarness::next_chunk(sequence, 8));
+    plan.entries[0].last_is_pending = i > 0;
+    for (const auto& other : {big, invalid}) {
+      StepPlan bad = plan;
+      bad.entries.push_back(ModelHarness::next_chunk(other, 9));
+      EXPECT_THROW(runner.launch(bad), InternalError);
+    }
+    const Ticket ticket = runner.launch(plan);
+    sequence->num_computed += plan.entries[0].num_new;
+    ++sequence->num_pending;
+    if (i > 0) {
+      outputs.push_back(runner.collect(before).outputs.at(0));
+      sequence->tokens.push_back(outputs.back().token);
+      --sequence->num_pending;
+    }
+    before = ticket;
+  }
+  outputs.push_back(runner.collect(before).outputs.at(0));
+  expect_equal(outputs, alone);
 }
 
 TEST_F(LocalRunnerTest, ChecksTheOrderOfItsCallsAndItsLimits) {

@@ -16,7 +16,8 @@ ModelHarness::ModelHarness(const HarnessOptions& options)
           KvStorage::create(*backend_, model_->kv_layout(options.kv_dtype), options.num_blocks)
               .value())),
       runner_(LocalRunner::create(*backend_, *model_, *storage_,
-                                  {.max_num_batched_tokens = options.max_num_batched_tokens})
+                                  {.max_num_batched_tokens = options.max_num_batched_tokens,
+                                   .max_in_flight = options.max_in_flight})
                   .value()) {}
 
 std::shared_ptr<Sequence> ModelHarness::add(const HarnessRequest& request) {

@@ -17,6 +17,7 @@ struct HarnessOptions {
   DType kv_dtype = DType::kF32;
   int num_blocks = 64;
   int max_num_batched_tokens = 512;
+  int max_in_flight = 1;
 };
 
 // One sequence to be continued; blocks of its own, never given back.

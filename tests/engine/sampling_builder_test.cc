@@ -28,7 +28,7 @@ std::shared_ptr<Sequence> make_sequence(const SamplingParams& params, std::vecto
 std::map<TokenId, int> history_of(SamplingBuilder& builder,
                                   const std::shared_ptr<Sequence>& sequence) {
   SamplingBatch batch;
-  builder.add_sample_row(sequence, batch);
+  builder.add_sample_row(sequence, -1, batch);
   batch.validate(kVocab);
   std::map<TokenId, int> history;
   for (size_t i = 0; i < batch.history_ids.size(); ++i)
@@ -54,8 +54,8 @@ TEST(SamplingBuilder, CopiesEveryParameterIntoItsRow) {
 
   SamplingBuilder builder;
   SamplingBatch batch;
-  builder.add_sample_row(plain, batch);
-  builder.add_sample_row(biased, batch);
+  builder.add_sample_row(plain, -1, batch);
+  builder.add_sample_row(biased, -1, batch);
   batch.validate(kVocab);
   EXPECT_EQ(batch.temperature, (std::vector<float>{1.0F, 0.7F}));
   EXPECT_EQ(batch.top_p, (std::vector<float>{1.0F, 0.8F}));
@@ -98,7 +98,7 @@ TEST(SamplingBuilder, BansEndIdsBelowMinTokens) {
   const auto banned = [](const std::shared_ptr<Sequence>& sequence) {
     SamplingBuilder builder;
     SamplingBatch batch;
-    builder.add_sample_row(sequence, batch);
+    builder.add_sample_row(sequence, -1, batch);
     return batch.banned_ids;
   };
   const auto sequence = make_sequence(params, {1}, {4, 5});
@@ -107,6 +107,27 @@ TEST(SamplingBuilder, BansEndIdsBelowMinTokens) {
   EXPECT_EQ(banned(sequence), (std::vector<TokenId>{9}));
   params.ignore_eos = true;  // an end-of-sequence id ends nothing then, so it may come
   EXPECT_EQ(banned(make_sequence(params, {1}, {4, 5})), (std::vector<TokenId>{9, 7}));
+}
+
+// A token that is still in flight counts for the number of the draw and for min_tokens; for the
+// penalties the backend counts it.
+TEST(SamplingBuilder, CountsAPendingToken) {
+  SamplingParams params;
+  params.min_tokens = 2;
+  params.frequency_penalty = 0.5F;
+  const auto sequence = make_sequence(params, {1}, {4});
+  sequence->tokens.push_back(8);
+  SamplingBuilder builder;
+  SamplingBatch batch;
+  builder.add_sample_row(sequence, -1, batch);
+  builder.add_sample_row(sequence, 5, batch);
+  batch.validate(kVocab, /*num_sampled=*/6);
+  EXPECT_EQ(batch.pending, (std::vector<int32_t>{-1, 5}));
+  EXPECT_EQ(batch.draw, (std::vector<int64_t>{1, 2}));
+  EXPECT_EQ(batch.banned_ids, (std::vector<TokenId>{4}));  // the first row's
+  EXPECT_EQ(batch.history_ids, (std::vector<TokenId>{8, 8}));
+  EXPECT_EQ(batch.history_counts, (std::vector<int32_t>{1, 1}));
+  EXPECT_THROW(batch.validate(kVocab, /*num_sampled=*/5), InternalError);
 }
 
 TEST(SamplingBuilder, CountsOutputAndSeesThePromptOnlyForTheRepetitionPenalty) {

@@ -144,5 +144,44 @@ TEST_P(RowOps, EmbedReadsRowsOfTheTable) {
   }
 }
 
+TEST_P(RowOps, EmbedTakesPendingTokensFromWhatWasSampled) {
+  std::mt19937 rng(6);
+  const auto table = random_values(130 * 33, DType::kF32, rng);
+  const Weight packed = make_weight(backend(), table, 130, 33, DType::kF32);
+  DeviceTensor out(backend(), DType::kF32, 4, 33);
+  const Buffer ids =
+      upload<TokenId>(backend(), {pending_token(2), 7, pending_token(0), pending_token(1)});
+  const Buffer sampled = upload<TokenId>(backend(), {129, -1, 64});
+  backend().embed(out.view(), packed, ids.as<TokenId>(), sampled.as<TokenId>());
+  const std::vector<double> got = out.get();
+  const int rows[] = {64, 7, 129};  // the fourth has no token, and may be any row
+  for (int t = 0; t < 3; ++t) {
+    for (int c = 0; c < 33; ++c) EXPECT_EQ(got[t * 33 + c], table[rows[t] * 33 + c]);
+  }
+}
+
+// Bytes that go beside the stream reach the ops enqueued afterwards, whatever ran before.
+TEST_P(RowOps, UploadsAreThereForTheNextOp) {
+  std::mt19937 rng(7);
+  const auto table = random_values(300 * 64, DType::kF32, rng);
+  const Weight packed = make_weight(backend(), table, 300, 64, DType::kF32);
+  DeviceTensor out(backend(), DType::kF32, 200, 64);
+  const Buffer twins[] = {upload(backend(), std::vector<TokenId>(200)),
+                          upload(backend(), std::vector<TokenId>(200))};
+  Fence read[2];
+  for (int round = 0; round < 8; ++round) {
+    std::vector<TokenId> ids(200);
+    for (TokenId& id : ids) id = static_cast<TokenId>(rng() % 300);
+    const Buffer& twin = twins[round % 2];
+    backend().wait(read[round % 2]);
+    backend().upload(twin.data(), ids.data(), ids.size() * sizeof(TokenId));
+    backend().embed(out.view(), packed, twin.as<TokenId>());
+    read[round % 2] = backend().fence();
+    if (round % 3 != 2) continue;
+    const std::vector<double> got = out.get();
+    for (int t = 0; t < 200; ++t) ASSERT_EQ(got[t * 64], table[ids[t] * 64]) << round;
+  }
+}
+
 }  // namespace
 }  // namespace sluice

@@ -23,6 +23,7 @@ struct Row {
   TokenId target = -1;
   int num_top = 0;
   std::vector<std::pair<TokenId, int>> history = {};  // id, times in the output
+  int32_t pending = -1;                               // index into the ids of the step before
   std::vector<std::pair<TokenId, float>> bias = {};
   std::vector<TokenId> allowed = {}, banned = {};
 };
@@ -39,6 +40,7 @@ void add_row(SamplingBatch& b, const Row& row) {
   b.draw.push_back(row.draw);
   b.target.push_back(row.target);
   b.num_top.push_back(row.num_top);
+  b.pending.push_back(row.pending);
   for (const auto& [id, count] : row.history) {
     b.history_ids.push_back(id);
     b.history_counts.push_back(count);
@@ -55,9 +57,17 @@ void add_row(SamplingBatch& b, const Row& row) {
   b.banned_indptr.push_back(static_cast<int32_t>(b.banned_ids.size()));
 }
 
+// SampledTokens, copied.
+struct Results {
+  std::vector<TokenId> ids, next, top_ids;
+  std::vector<float> logprobs, top_logprobs;
+  std::vector<int32_t> ranks;
+};
+
 class Sample : public KernelTest {
  protected:
-  SampledTokens sample(const std::vector<Row>& rows) const {
+  // `sampled`: the ids of the step before.
+  Results sample(const std::vector<Row>& rows, const std::vector<TokenId>& sampled = {}) const {
     SamplingBatch batch;
     batch.history_indptr = batch.bias_indptr = batch.allowed_indptr = batch.banned_indptr = {0};
     std::vector<float> logits;
@@ -66,15 +76,27 @@ class Sample : public KernelTest {
       logits.insert(logits.end(), row.logits.begin(), row.logits.end());
     }
     const auto vocab = static_cast<int64_t>(rows.front().logits.size());
-    batch.validate(static_cast<int>(vocab));
+    batch.validate(static_cast<int>(vocab), static_cast<int>(sampled.size()));
+    const auto count = static_cast<int64_t>(rows.size());
     const Buffer device = upload(backend(), logits);
-    SampledTokens out;
-    backend().sample(
-        out,
-        TensorView::dense(device.data(), DType::kF32, static_cast<int64_t>(rows.size()), vocab),
-        batch);
+    const Buffer before = upload(backend(), sampled);
+    const Buffer next = upload(backend(), std::vector<TokenId>(rows.size(), -7));
+    const Buffer memory = backend().allocate(SampledTokens::bytes(count), Memory::kHost).value();
+    const auto out = SampledTokens::over(memory.data(), count);
+    backend().sample(out, next.as<TokenId>(),
+                     TensorView::dense(device.data(), DType::kF32, count, vocab), batch,
+                     before.as<TokenId>());
+    backend().wait(backend().fence());
+    Results results{.ids = {out.ids, out.ids + count},
+                    .next = std::vector<TokenId>(rows.size()),
+                    .top_ids = {out.top_ids, out.top_ids + count * kMaxTopLogprobs},
+                    .logprobs = {out.logprobs, out.logprobs + count},
+                    .top_logprobs = {out.top_logprobs, out.top_logprobs + count * kMaxTopLogprobs},
+                    .ranks = {out.ranks, out.ranks + count}};
+    backend().copy(results.next.data(), next.data(), rows.size() * sizeof(TokenId));
     backend().synchronize();
-    return out;
+    EXPECT_EQ(results.next, results.ids);
+    return results;
   }
   TokenId sample_one(const Row& row) const { return sample({row}).ids[0]; }
 };
@@ -140,6 +162,59 @@ TEST_P(Sample, BiasThenPenalties) {
   EXPECT_EQ(
       sample_one({.logits = {1.3F, 1}, .repetition = 2, .history = {{1, 1}}, .bias = {{1, 1.5F}}}),
       0);
+}
+
+// A pending token counts as one more occurrence of what `history` says, or as the first.
+TEST_P(Sample, PenaltiesCountThePendingToken) {
+  const std::vector<float> logits = {2, 1.5, -1, -1.1F};
+  const std::vector<TokenId> before = {3, 0, -1};
+  const auto one = [&](Row row) { return sample({row}, before).ids[0]; };
+  EXPECT_EQ(one({.logits = logits, .presence = 1, .pending = 1}), 1);
+  EXPECT_EQ(one({.logits = logits, .presence = 1, .history = {{2, 1}}, .pending = 1}), 1);
+  EXPECT_EQ(one({.logits = logits, .presence = 1, .pending = 0}), 0);
+  EXPECT_EQ(one({.logits = logits, .repetition = 1.5F, .pending = 1}), 1);
+  EXPECT_EQ(one({.logits = {-1, -1.1F}, .repetition = 1.5F, .pending = 1}), 1);
+  // 2 - 0.2 n falls under 1.5 at n = 3.
+  EXPECT_EQ(one({.logits = logits, .frequency = 0.2F, .history = {{1, 0}, {0, 1}}, .pending = 1}),
+            0);
+  EXPECT_EQ(one({.logits = logits, .frequency = 0.2F, .history = {{1, 0}, {0, 2}}, .pending = 1}),
+            1);
+  // In the prompt only, it is penalised for the repetition once: 2 / 1.2 stays above 1.5.
+  EXPECT_EQ(one({.logits = logits, .repetition = 1.2F, .history = {{0, 0}}, .pending = 1}), 0);
+  // No penalty, no effect; a token that was never sampled has none either.
+  EXPECT_EQ(one({.logits = logits, .pending = 1}), 0);
+  EXPECT_EQ(one({.logits = logits, .presence = 1, .pending = 2}), 0);
+}
+
+// The history with the token in it, and the history without it and the token pending, agree to the
+// bit for random rows.
+TEST_P(Sample, APendingTokenEqualsAKnownOne) {
+  std::mt19937 rng(29);
+  const auto uniform = [&](int n) { return static_cast<int>(rng() % static_cast<uint32_t>(n)); };
+  constexpr int kVocab = 700, kRows = 60;
+  std::vector<TokenId> before;
+  std::vector<Row> known, pending;
+  for (int r = 0; r < kRows; ++r) {
+    Row row{.logits = random_logits(kVocab, 100 + r), .temperature = r % 3 == 0 ? 0.0F : 1.5F};
+    row.repetition = 1 + 0.1F * static_cast<float>(uniform(9));
+    row.presence = 0.25F * static_cast<float>(uniform(8));
+    row.frequency = 0.25F * static_cast<float>(uniform(8));
+    row.draw = r;
+    for (int id = uniform(5); id < kVocab; id += 1 + uniform(2 * r + 1))
+      row.history.emplace_back(id, uniform(3));
+    const TokenId token = uniform(kVocab);
+    before.push_back(token);
+    pending.push_back(row);
+    pending.back().pending = r;
+    const auto found = std::find_if(row.history.begin(), row.history.end(),
+                                    [&](const auto& entry) { return entry.first == token; });
+    if (found == row.history.end()) row.history.emplace_back(token, 0);
+    ++(found == row.history.end() ? row.history.back() : *found).second;
+    known.push_back(row);
+  }
+  const Results want = sample(known), got = sample(pending, before);
+  EXPECT_EQ(got.ids, want.ids);
+  EXPECT_EQ(got.logprobs, want.logprobs);
 }
 
 TEST_P(Sample, ReportsRawLogprobsRanksAndTopLists) {
