@@ -129,7 +129,8 @@ bool Engine::run_turn(RequestQueue::Drained& inbox) {
 }
 
 void Engine::take_in(RequestQueue::Drained& inbox) {
-  for (const RequestPtr& request : inbox.submitted) open(request);
+  // Taken out, so that give_up() can tell who was taken in.
+  for (RequestPtr& request : inbox.submitted) open(std::exchange(request, nullptr));
   for (const RequestQueue::Cancellation& wish : inbox.cancelled) {
     const Status why(StatusCode::kCancelled, "cancelled by the client");
     if (wish.choice == kAllChoices) {
