@@ -348,7 +348,7 @@ void CudaBackend::do_sample(const SampledTokens& out, TokenId* next, TensorView 
   s.upload();
   launch_sample(out, next, static_cast<const float*>(logits.data), logits.row_stride,
                 sample_work_.as<float>(), static_cast<int>(logits.rows),
-                static_cast<int>(logits.cols), view, stream_);
+                static_cast<int>(logits.cols), view, properties_.major >= 9 ? 8 : 1, stream_);
 }
 
 }  // namespace

@@ -1,25 +1,45 @@
-// Sampling as kernels/sampling_batch.h defines it, a block of threads a row, several passes over
-// the row in L2.
+// Sampling as kernels/sampling_batch.h defines it: a team of blocks a row (team.cuh), several
+// passes over the row in the caches.
 //
-// Nothing is sorted: top_k and top_p find their threshold by radix selection over the bits of the
-// weights (positive floats order as unsigned integers), with counts, or with masses in fixed point,
-// so that sums do not depend on the order of additions.
+// Nothing is sorted: top_k and top_p find their threshold by a search over the bits of the weights
+// (positive floats order as unsigned integers), with counts, or with masses in fixed point. Sums
+// are of integers, so that no result depends on the size of the team.
+#include <algorithm>
 #include <cfloat>
 
 #include "kernels/cuda/cuda_check.h"
 #include "kernels/cuda/device/launch.h"
 #include "kernels/cuda/device/ptx.cuh"
 #include "kernels/cuda/device/reduce.cuh"
+#include "kernels/cuda/device/team.cuh"
 #include "kernels/cuda/sampling.h"
 
 namespace sluice::cuda {
 namespace {
 
-constexpr int kThreads = 1024;
-constexpr int kDigits = 256;  // of one radix pass
+constexpr int kThreads = 512;
+constexpr int kWarps = kThreads / 32;
+constexpr int kSearchBits = 3;  // of a weight, found in one pass
+constexpr int kPivots = (1 << kSearchBits) - 1;
+constexpr int kWeightBits = 30;  // a weight is at most 1 = 0x3F800000
 constexpr float kMassOfOne =
     0x1p32F;  // fixed point: a weight of 1; 2^18 ids of weight 1 fit 64 bits
+constexpr float kExpOfOne = 0x1p40F;                 // the same of the sum behind the logprobs
+constexpr unsigned long long kUnsound = 1ULL << 63;  // a sum with a NaN or an infinity in it
 constexpr int kNoId = INT32_MAX;
+
+// One row in the hands of one block of its team: it reads any logit, but writes only its slice of
+// `work`, so that a block's barrier is enough between passes.
+struct Row {
+  Team team;
+  const float* logits;
+  float* work;
+  int vocab;
+  int begin;  // the slice
+  int end;
+
+  __device__ bool owns(int id) const { return id >= begin && id < end; }
+};
 
 struct Candidate {
   float value;
@@ -32,33 +52,32 @@ __device__ Candidate better(Candidate a, Candidate b) {
   return a.id < b.id ? a : b;
 }
 
-__device__ Candidate block_best(Candidate mine) {
-  __shared__ Candidate partial[32];
-  const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
+__device__ Candidate warp_best(Candidate mine) {
   for (int step = 16; step > 0; step /= 2) {
     mine =
         better(mine, {__shfl_xor_sync(~0U, mine.value, step), __shfl_xor_sync(~0U, mine.id, step)});
   }
-  if (lane == 0) partial[warp] = mine;
-  __syncthreads();
-  mine = partial[lane];
-  for (int step = 16; step > 0; step /= 2) {
-    mine =
-        better(mine, {__shfl_xor_sync(~0U, mine.value, step), __shfl_xor_sync(~0U, mine.id, step)});
-  }
-  __syncthreads();
   return mine;
 }
 
-// Best of value(i) over the ids; values of -inf and ids without one do not count: id kNoId if none
-// is left.
+// Best of value(i) over the ids; values of -inf do not count: id kNoId if none is left.
 template <typename Value>
-__device__ Candidate best_of(int vocab, Value value) {
+__device__ Candidate best_of(Row& row, Value value) {
+  __shared__ Candidate partial[32];
+  const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
   Candidate mine{-INFINITY, kNoId};
-  for (int i = threadIdx.x; i < vocab; i += kThreads) mine = better(mine, {value(i), i});
+#pragma unroll 4
+  for (int i = row.begin + static_cast<int>(threadIdx.x); i < row.end; i += kThreads)
+    mine = better(mine, {value(i), i});
   if (mine.value == -INFINITY) mine.id = kNoId;
-  return block_best(mine);
+  mine = warp_best(mine);
+  if (lane == 0) partial[warp] = mine;
+  __syncthreads();
+  mine = warp_best(partial[lane % kWarps]);
+  return row.team.combine_blocks(mine, better);
 }
+
+__device__ unsigned long long add(unsigned long long a, unsigned long long b) { return a + b; }
 
 // First word of Philox4x32-10 (Salmon et al., SC 2011), counter (draw, id, 0), key seed.
 __device__ uint32_t philox(uint64_t seed, int64_t draw, uint32_t id) {
@@ -95,31 +114,37 @@ __device__ void penalise(float& logit, int times, const SamplingView& b, int row
 }
 
 // Steps 2 to 4: edits `work`, a copy of the row's logits.
-__device__ void edit(float* work, const float* logits, int vocab, const SamplingView& b, int row) {
-  const TokenId pending = pending_of(b, row);
-  const int allowed = b.allowed_indptr[row], allowed_end = b.allowed_indptr[row + 1];
+__device__ void edit(const Row& row, const SamplingView& b, int r) {
+  float* work = row.work;
+  const TokenId pending = pending_of(b, r);
+  const int allowed = b.allowed_indptr[r], allowed_end = b.allowed_indptr[r + 1];
   const bool restricted = allowed_end > allowed;
-  for (int i = threadIdx.x; i < vocab; i += kThreads) work[i] = restricted ? -INFINITY : logits[i];
+  for (int i = row.begin + static_cast<int>(threadIdx.x); i < row.end; i += kThreads)
+    work[i] = restricted ? -INFINITY : row.logits[i];
   __syncthreads();
-  for (int i = allowed + threadIdx.x; i < allowed_end; i += kThreads)
-    work[b.allowed_ids[i]] = logits[b.allowed_ids[i]];
-  __syncthreads();
-  for (int i = b.banned_indptr[row] + threadIdx.x; i < b.banned_indptr[row + 1]; i += kThreads) {
-    work[b.banned_ids[i]] = -INFINITY;
+  for (int i = allowed + threadIdx.x; i < allowed_end; i += kThreads) {
+    const TokenId id = b.allowed_ids[i];
+    if (row.owns(id)) work[id] = row.logits[id];
   }
   __syncthreads();
-  for (int i = b.bias_indptr[row] + threadIdx.x; i < b.bias_indptr[row + 1]; i += kThreads) {
-    atomicAdd(&work[b.bias_ids[i]], b.bias_values[i]);
+  for (int i = b.banned_indptr[r] + threadIdx.x; i < b.banned_indptr[r + 1]; i += kThreads) {
+    if (row.owns(b.banned_ids[i])) work[b.banned_ids[i]] = -INFINITY;
+  }
+  __syncthreads();
+  for (int i = b.bias_indptr[r] + threadIdx.x; i < b.bias_indptr[r + 1]; i += kThreads) {
+    if (row.owns(b.bias_ids[i])) atomicAdd(&work[b.bias_ids[i]], b.bias_values[i]);
   }
   __syncthreads();
   int counted = 0;  // the pending token, with its earlier occurrences
-  for (int i = b.history_indptr[row] + threadIdx.x; i < b.history_indptr[row + 1]; i += kThreads) {
-    const int again = b.history_ids[i] == pending ? 1 : 0;
-    penalise(work[b.history_ids[i]], b.history_counts[i] + again, b, row);
+  for (int i = b.history_indptr[r] + threadIdx.x; i < b.history_indptr[r + 1]; i += kThreads) {
+    const TokenId id = b.history_ids[i];
+    if (!row.owns(id)) continue;
+    const int again = id == pending ? 1 : 0;
+    penalise(work[id], b.history_counts[i] + again, b, r);
     counted |= again;
   }
   counted = __syncthreads_or(counted);
-  if (pending >= 0 && counted == 0 && threadIdx.x == 0) penalise(work[pending], 1, b, row);
+  if (row.owns(pending) && counted == 0 && threadIdx.x == 0) penalise(work[pending], 1, b, r);
   __syncthreads();
 }
 
@@ -130,35 +155,59 @@ struct Cut {
   unsigned long long equal;
 };
 
+// sums[p] = measure of all weights whose bits are at least first + (p << shift), p < kPivots.
+template <typename Measure>
+__device__ void measure_pivots(Row& row, uint32_t first, int shift, Measure measure,
+                               unsigned long long (&sums)[kPivots]) {
+  __shared__ unsigned long long partial[kWarps][kPivots];
+  const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
+  for (auto& sum : sums) sum = 0;
+  for (int i = row.begin + static_cast<int>(threadIdx.x); i < row.end; i += kThreads) {
+    const uint32_t bits = __float_as_uint(row.work[i]);
+    if (bits < first) continue;
+    const unsigned long long weight = measure(bits);
+#pragma unroll
+    for (int p = 0; p < kPivots; ++p) {
+      if (bits - first >= static_cast<uint32_t>(p) << shift) sums[p] += weight;
+    }
+  }
+#pragma unroll
+  for (int p = 0; p < kPivots; ++p) {
+    for (int step = 16; step > 0; step /= 2) sums[p] += __shfl_xor_sync(~0U, sums[p], step);
+    if (lane == 0) partial[warp][p] = sums[p];
+  }
+  __syncthreads();
+  unsigned long long mine = 0;
+  if (threadIdx.x < kPivots) {
+    for (int w = 0; w < kWarps; ++w) mine += partial[w][threadIdx.x];
+  }
+  const unsigned long long* all = row.team.share<kPivots>(mine);
+#pragma unroll
+  for (int p = 0; p < kPivots; ++p) {
+    sums[p] = 0;
+    for (int block = 0; block < row.team.size(); ++block) sums[p] += all[block * kPivots + p];
+  }
+}
+
 // The shortest front of that order whose measure reaches `wanted`. measure(bits) of one id; zero
 // weights are not in the order. If all together stay below, everything stays: bits = 0.
 template <typename Measure>
-__device__ Cut select(const float* weights, int vocab, unsigned long long wanted, Measure measure) {
-  __shared__ unsigned long long histogram[kDigits];
-  __shared__ uint32_t shared_prefix;
-  __shared__ unsigned long long shared_above;
-  uint32_t prefix = 0;
-  unsigned long long above = 0;  // measure of all weights whose bits exceed the prefix
-  for (int shift = 24; shift >= 0; shift -= 8) {
-    for (int d = threadIdx.x; d < kDigits; d += kThreads) histogram[d] = 0;
-    __syncthreads();
-    for (int i = threadIdx.x; i < vocab; i += kThreads) {
-      const uint32_t bits = __float_as_uint(weights[i]);
-      if (bits == 0 || (shift < 24 && bits >> (shift + 8) != prefix >> (shift + 8))) continue;
-      atomicAdd(&histogram[bits >> shift & (kDigits - 1)], measure(bits));
+__device__ Cut select(Row& row, unsigned long long wanted, Measure measure) {
+  uint32_t prefix = 0;           // the largest bits so far at which the measure reaches `wanted`
+  unsigned long long above = 0;  // measure of the weights beyond the bits still in question
+  for (int shift = kWeightBits - kSearchBits; shift >= 0; shift -= kSearchBits) {
+    unsigned long long sums[kPivots];
+    measure_pivots(row, prefix + (1U << shift), shift, measure, sums);
+    int reached = 0;
+#pragma unroll
+    for (int p = 0; p < kPivots; ++p) {
+      if (sums[p] >= wanted) {
+        ++reached;
+      } else if (p == reached) {
+        above = sums[p];
+      }
     }
-    __syncthreads();
-    if (threadIdx.x == 0) {
-      int digit = kDigits - 1;
-      unsigned long long sum = above;
-      for (; digit > 0 && sum + histogram[digit] < wanted; --digit) sum += histogram[digit];
-      shared_prefix = prefix | static_cast<uint32_t>(digit) << shift;
-      shared_above = sum;
-    }
-    __syncthreads();
-    prefix = shared_prefix;
-    above = shared_above;
-    __syncthreads();
+    prefix += static_cast<uint32_t>(reached) << shift;
   }
   if (prefix == 0) return {0, 0};
   const unsigned long long each = measure(prefix);
@@ -166,25 +215,29 @@ __device__ Cut select(const float* weights, int vocab, unsigned long long wanted
 }
 
 // Zeroes what the cut leaves out.
-__device__ void apply(float* weights, int vocab, Cut cut) {
-  __shared__ int warp_counts[kThreads / 32];
+__device__ void apply(Row& row, Cut cut) {
+  __shared__ int warp_counts[kWarps];
   if (cut.bits == 0) return;
   const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
+  unsigned long long mine = 0;
+  for (int i = row.begin + static_cast<int>(threadIdx.x); i < row.end; i += kThreads)
+    mine += __float_as_uint(row.work[i]) == cut.bits ? 1 : 0;
+  const unsigned long long* all = row.team.share<1>(block_reduce(mine, add, 0ULL));
   unsigned long long seen = 0;  // equal weights before this stretch of ids
-  for (int base = 0; base < vocab; base += kThreads) {
+  for (int block = 0; block < row.team.rank(); ++block) seen += all[block];
+  for (int base = row.begin; base < row.end; base += kThreads) {
     const int i = base + static_cast<int>(threadIdx.x);
-    const uint32_t bits = i < vocab ? __float_as_uint(weights[i]) : 0;
+    const uint32_t bits = i < row.end ? __float_as_uint(row.work[i]) : 0;
     const unsigned equals = __ballot_sync(~0U, bits == cut.bits);
     if (lane == 0) warp_counts[warp] = __popc(equals);
     __syncthreads();
     unsigned long long before = seen + __popc(equals & ((1U << lane) - 1));
-    int stretch = 0;
-    for (int w = 0; w < kThreads / 32; ++w) {
+    for (int w = 0; w < kWarps; ++w) {
       if (w < warp) before += warp_counts[w];
-      stretch += warp_counts[w];
+      seen += warp_counts[w];
     }
-    if (i < vocab && (bits < cut.bits || (bits == cut.bits && before >= cut.equal))) weights[i] = 0;
-    seen += stretch;
+    if (i < row.end && (bits < cut.bits || (bits == cut.bits && before >= cut.equal)))
+      row.work[i] = 0;
     __syncthreads();
   }
 }
@@ -195,64 +248,87 @@ __device__ unsigned long long mass_of(uint32_t bits) {
 }
 
 // Step 5 for temperature > 0; `work` holds edited logits and becomes weights.
-__device__ int draw(float* work, int vocab, const SamplingView& b, int row) {
-  const Candidate top = best_of(vocab, [&](int i) { return work[i]; });
+__device__ int draw(Row& row, const SamplingView& b, int r) {
+  float* work = row.work;
+  const Candidate top = best_of(row, [&](int i) { return work[i]; });
   if (top.id == kNoId) return -1;
   // Finite, so that the largest logit keeps weight 1 at any temperature: 0 * inf would be NaN.
-  const float inverse = fminf(1.0F / b.temperature[row], FLT_MAX), min_p = b.min_p[row];
-  for (int i = threadIdx.x; i < vocab; i += kThreads) {
+  const float inverse = fminf(1.0F / b.temperature[r], FLT_MAX), min_p = b.min_p[r];
+  for (int i = row.begin + static_cast<int>(threadIdx.x); i < row.end; i += kThreads) {
     const float weight = expf((work[i] - top.value) * inverse);
     work[i] = weight >= min_p ? weight : 0.0F;
   }
   __syncthreads();
-  if (const int k = b.top_k[row]; k > 0 && k < vocab) {
-    apply(work, vocab, select(work, vocab, k, [](uint32_t) { return 1ULL; }));
-    __syncthreads();
-  }
-  if (const float top_p = b.top_p[row]; top_p < 1.0F) {
+  if (const int k = b.top_k[r]; k > 0 && k < row.vocab)
+    apply(row, select(row, k, [](uint32_t) { return 1ULL; }));
+  if (const float top_p = b.top_p[r]; top_p < 1.0F) {
     unsigned long long mass = 0;
-    for (int i = threadIdx.x; i < vocab; i += kThreads) {
+    for (int i = row.begin + static_cast<int>(threadIdx.x); i < row.end; i += kThreads) {
       if (work[i] > 0) mass += mass_of(__float_as_uint(work[i]));
     }
-    mass = block_reduce(mass, [](auto x, auto y) { return x + y; }, 0ULL);
+    mass = row.team.reduce(mass, add, 0ULL);
     const auto wanted = static_cast<unsigned long long>(ceil(static_cast<double>(mass) * top_p));
-    apply(work, vocab, select(work, vocab, max(wanted, 1ULL), mass_of));
-    __syncthreads();
+    apply(row, select(row, max(wanted, 1ULL), mass_of));
   }
-  const uint64_t seed = b.seed[row];
-  const int64_t number = b.draw[row];
-  const Candidate winner = best_of(vocab, [&](int i) {
+  const uint64_t seed = b.seed[r];
+  const int64_t number = b.draw[r];
+  const Candidate winner = best_of(row, [&](int i) {
     return work[i] > 0 ? work[i] / exponential(philox(seed, number, i)) : -INFINITY;
   });
   return winner.id == kNoId ? -1 : winner.id;
 }
 
-__device__ bool needs_edit(const SamplingView& b, int row) {
-  const bool penalised = b.repetition_penalty[row] != 1 || b.presence_penalty[row] != 0 ||
-                         b.frequency_penalty[row] != 0;
-  return b.allowed_indptr[row + 1] > b.allowed_indptr[row] ||
-         b.banned_indptr[row + 1] > b.banned_indptr[row] ||
-         b.bias_indptr[row + 1] > b.bias_indptr[row] ||
-         (penalised &&
-          (b.history_indptr[row + 1] > b.history_indptr[row] || pending_of(b, row) >= 0));
+__device__ bool needs_edit(const SamplingView& b, int r) {
+  const bool penalised =
+      b.repetition_penalty[r] != 1 || b.presence_penalty[r] != 0 || b.frequency_penalty[r] != 0;
+  return b.allowed_indptr[r + 1] > b.allowed_indptr[r] ||
+         b.banned_indptr[r + 1] > b.banned_indptr[r] || b.bias_indptr[r + 1] > b.bias_indptr[r] ||
+         (penalised && (b.history_indptr[r + 1] > b.history_indptr[r] || pending_of(b, r) >= 0));
+}
+
+// ln of the sum of exp(logit): NaN where a logit is NaN or +inf, or all are -inf.
+__device__ float log_sum_of(Row& row, float largest) {
+  unsigned long long sum = 0;
+#pragma unroll 4
+  for (int i = row.begin + static_cast<int>(threadIdx.x); i < row.end; i += kThreads) {
+    const float weight = expf(row.logits[i] - largest);  // NaN where either is not sound
+    sum = weight <= 1.0F ? sum + static_cast<unsigned long long>(weight * kExpOfOne) : kUnsound;
+  }
+  sum = row.team.reduce(
+      sum,
+      [](unsigned long long a, unsigned long long b) {
+        return ((a | b) & kUnsound) != 0 ? kUnsound : a + b;
+      },
+      0ULL);
+  if (sum == 0 || sum == kUnsound) return NAN;
+  return largest + logf(static_cast<float>(sum) / kExpOfOne);
 }
 
 // The num_top best raw logits, one pass each: asked for seldom, and at most kMaxTopLogprobs times.
-__device__ void list_top(const SampledTokens& out, int row, int num_top, const float* logits,
-                         int vocab, float log_sum) {
+__device__ void list_top(const SampledTokens& out, Row& row, int r, int num_top, float log_sum) {
+  const float* logits = row.logits;
   Candidate last{INFINITY, -1};
   for (int n = 0; n < num_top; ++n) {
-    const Candidate next = best_of(vocab, [&](int i) {
+    const Candidate next = best_of(row, [&](int i) {
       const bool later = logits[i] < last.value || (logits[i] == last.value && i > last.id);
       return later ? logits[i] : -INFINITY;
     });
     last = next;
-    if (threadIdx.x == 0) {
-      out.top_ids[row * kMaxTopLogprobs + n] = next.id == kNoId ? -1 : next.id;
-      out.top_logprobs[row * kMaxTopLogprobs + n] =
+    if (threadIdx.x == 0 && row.team.rank() == 0) {
+      out.top_ids[r * kMaxTopLogprobs + n] = next.id == kNoId ? -1 : next.id;
+      out.top_logprobs[r * kMaxTopLogprobs + n] =
           next.id == kNoId ? -INFINITY : next.value - log_sum;
     }
   }
+}
+
+// 1 + ids with a larger logit.
+__device__ int rank_of(Row& row, TokenId id) {
+  const float logit = row.logits[id];
+  unsigned long long above = 0;
+  for (int i = row.begin + static_cast<int>(threadIdx.x); i < row.end; i += kThreads)
+    above += row.logits[i] > logit ? 1 : 0;
+  return 1 + static_cast<int>(row.team.reduce(above, add, 0ULL));
 }
 
 // ---- kernel ------------------------------------------------------------------------------------
@@ -260,45 +336,42 @@ __device__ void list_top(const SampledTokens& out, int row, int num_top, const f
 __global__ void __launch_bounds__(kThreads)
     sample_kernel(SampledTokens out, TokenId* next, const float* all_logits, int64_t stride,
                   float* all_work, int vocab, SamplingView b) {
+  __shared__ Team::Slots slots;
   wait_for_previous_kernel();
-  const int row = blockIdx.x;
-  const float* logits = all_logits + row * stride;
-  float* work = all_work + static_cast<int64_t>(row) * vocab;
-  const Candidate top = best_of(vocab, [&](int i) { return logits[i]; });
-  float sum = 0;
-  for (int i = threadIdx.x; i < vocab; i += kThreads) sum += expf(logits[i] - top.value);
-  sum = block_sum(sum);
-  const bool sound =
-      top.id != kNoId && sum > 0 && isfinite(top.value) && isfinite(sum);  // NaN > 0 is false
-  const float log_sum = top.value + logf(sum);
-  int id = b.target[row];
-  if (!sound) {
+  const Team team(&slots);
+  const int r = static_cast<int>(blockIdx.x) / team.size();
+  const int slice = (vocab + team.size() - 1) / team.size();
+  Row row{.team = team,
+          .logits = all_logits + r * stride,
+          .work = all_work + static_cast<int64_t>(r) * vocab,
+          .vocab = vocab,
+          .begin = min(team.rank() * slice, vocab),
+          .end = min((team.rank() + 1) * slice, vocab)};
+  const Candidate top = best_of(row, [&](int i) { return row.logits[i]; });
+  const float log_sum = log_sum_of(row, top.value);
+  int id = b.target[r];
+  if (isnan(log_sum)) {
     id = -1;
   } else if (id < 0) {
-    const bool greedy = b.temperature[row] == 0, edited = needs_edit(b, row);
+    const bool greedy = b.temperature[r] == 0, edited = needs_edit(b, r);
     id = top.id;
-    if (!greedy || edited) edit(work, logits, vocab, b, row);
+    if (!greedy || edited) edit(row, b, r);
     if (greedy && edited) {
-      const Candidate best = best_of(vocab, [&](int i) { return work[i]; });
+      const Candidate best = best_of(row, [&](int i) { return row.work[i]; });
       id = best.id == kNoId ? -1 : best.id;
     } else if (!greedy) {
-      id = draw(work, vocab, b, row);
+      id = draw(row, b, r);
     }
   }
-  const int num_top = id < 0 ? 0 : b.num_top[row];
-  list_top(out, row, num_top, logits, vocab, log_sum);
-  float above = 0;
-  if (num_top > 0) {
-    for (int i = threadIdx.x; i < vocab; i += kThreads)
-      above += logits[i] > logits[id] ? 1.0F : 0.0F;
-    above = block_sum(above);
-  }
+  const int num_top = id < 0 ? 0 : b.num_top[r];
+  list_top(out, row, r, num_top, log_sum);
+  const int rank = num_top == 0 ? 0 : rank_of(row, id);
   allow_next_kernel();
-  if (threadIdx.x != 0) return;
-  out.ids[row] = id;
-  if (next != nullptr) next[row] = id;
-  out.logprobs[row] = id < 0 ? -INFINITY : logits[id] - log_sum;
-  out.ranks[row] = num_top == 0 ? 0 : 1 + static_cast<int>(above);
+  if (threadIdx.x != 0 || team.rank() != 0) return;
+  out.ids[r] = id;
+  if (next != nullptr) next[r] = id;
+  out.logprobs[r] = id < 0 ? -INFINITY : row.logits[id] - log_sum;
+  out.ranks[r] = rank;
 }
 
 }  // namespace
@@ -306,10 +379,14 @@ __global__ void __launch_bounds__(kThreads)
 // ---- launcher ----------------------------------------------------------------------------------
 
 void launch_sample(const SampledTokens& out, TokenId* next, const float* logits, int64_t stride,
-                   float* work, int rows, int vocab, const SamplingView& batch,
+                   float* work, int rows, int vocab, const SamplingView& batch, int max_team,
                    cudaStream_t stream) {
-  launch(sample_kernel, dim3(static_cast<unsigned>(rows)), kThreads, 0, stream, out, next, logits,
-         stride, work, vocab, batch);
+  // A lone row is bound by what one SM reads; with more rows than this the card is full anyway.
+  constexpr int kBlocksWanted = 256;
+  int team = std::min(max_team, kMaxTeam);
+  while (team > 1 && rows * team > kBlocksWanted) team /= 2;
+  launch_clusters(sample_kernel, dim3(static_cast<unsigned>(rows * team)), team, kThreads, 0,
+                  stream, out, next, logits, stride, work, vocab, batch);
 }
 
 }  // namespace sluice::cuda

@@ -28,10 +28,11 @@ struct SamplingView {
   const TokenId* sampled;  // by the step before
 };
 
-// One block a row. `out` is pinned host memory, `next` (null: none) its ids in device memory;
-// `work` is a second [rows, vocab] f32 matrix; the logits stay as they are.
+// A cluster of up to max_team blocks a row (1 where the card has no clusters). `out` is pinned host
+// memory, `next` (null: none) its ids in device memory; `work` is a second [rows, vocab] f32
+// matrix; the logits stay as they are.
 void launch_sample(const SampledTokens& out, TokenId* next, const float* logits, int64_t stride,
-                   float* work, int rows, int vocab, const SamplingView& batch,
+                   float* work, int rows, int vocab, const SamplingView& batch, int max_team,
                    cudaStream_t stream);
 
 }  // namespace sluice::cuda
