@@ -3,10 +3,10 @@
 
 #include <algorithm>
 #include <cctype>
-#include <random>
 
 #include "base/log.h"
 #include "base/text.h"
+#include "server/front.h"
 #include "server/openai/error_body.h"
 #include "server/openai/response.h"
 #include "server/text/json_text.h"
@@ -15,30 +15,10 @@
 namespace sluice {
 namespace {
 
-constexpr size_t kMaxRequestId = 128;
 constexpr size_t kMaxShownFields = 8;
 constexpr size_t kMaxShownField = 64;
 constexpr std::chrono::seconds kWarningPeriod{1};
 constexpr std::string_view kModelPrefix = "/v1/models/";
-
-// 128 random bits in hexadecimal.
-std::string random_id() {
-  std::random_device device;  // getrandom(2)
-  std::string out;
-  for (int word = 0; word < 4; ++word) {
-    char text[9];
-    std::snprintf(text, sizeof text, "%08x", device());
-    out += text;
-  }
-  return out;
-}
-
-// Printable ASCII without spaces, of bounded length: fit for a header line and for the log.
-std::string sanitised(std::string_view text, size_t limit) {
-  std::string out;
-  for (const char c : text.substr(0, limit)) out.push_back(c > ' ' && c < 0x7F ? c : '_');
-  return out;
-}
 
 // application/json, with or without parameters, and its kin; absent is taken for it. What a browser
 // may send across sites without asking (forms, text/plain) is refused.
@@ -49,16 +29,6 @@ bool is_json(std::string_view content_type) {
   while (!type.empty() && type.back() == ' ') type.pop_back();
   return type.empty() || type == "application/json" ||
          (type.starts_with("application/") && type.ends_with("+json"));
-}
-
-// Compares in a time that does not tell how much of `given` is right.
-bool same_secret(std::string_view given, std::string_view secret) {
-  unsigned difference = given.size() == secret.size() ? 0 : 1;
-  for (size_t i = 0; i < given.size(); ++i) {
-    difference |= static_cast<unsigned char>(given[i]) ^
-                  static_cast<unsigned char>(secret.empty() ? 0 : secret[i % secret.size()]);
-  }
-  return difference == 0;
 }
 
 HttpResponse json(std::string body, int code = 200) {
@@ -83,6 +53,7 @@ struct ApiHandler::Route {
   std::string_view method;
   std::string_view path;
   HttpReply (ApiHandler::*answer)(const HttpRequest&, Record&);
+  bool open = false;  // also without a key
 };
 
 const std::vector<ApiHandler::Route>& ApiHandler::routes() {
@@ -93,11 +64,11 @@ const std::vector<ApiHandler::Route>& ApiHandler::routes() {
       {"GET", "/v1/models/{id}", &ApiHandler::model},
       {"POST", "/tokenize", &ApiHandler::tokenize},
       {"POST", "/detokenize", &ApiHandler::detokenize},
-      {"GET", "/health", &ApiHandler::ready},
-      {"GET", "/health/live", &ApiHandler::live},
-      {"GET", "/health/ready", &ApiHandler::ready},
-      {"GET", "/ping", &ApiHandler::ready},
-      {"POST", "/ping", &ApiHandler::ready},
+      {"GET", "/health", &ApiHandler::ready, /*open=*/true},
+      {"GET", "/health/live", &ApiHandler::live, /*open=*/true},
+      {"GET", "/health/ready", &ApiHandler::ready, /*open=*/true},
+      {"GET", "/ping", &ApiHandler::ready, /*open=*/true},
+      {"POST", "/ping", &ApiHandler::ready, /*open=*/true},
       {"GET", "/version", &ApiHandler::show_version},
       {"GET", "/metrics", &ApiHandler::scrape},
   };
@@ -108,9 +79,8 @@ ApiHandler::ApiHandler(Service& service, Metrics& metrics, const HttpOptions& op
     : service_(service), metrics_(metrics), options_(options) {}
 
 HttpReply ApiHandler::handle(HttpRequest request) {
-  std::string id =
-      request.request_id.empty() ? random_id() : sanitised(request.request_id, kMaxRequestId);
-  auto record = std::make_unique<RequestRecord>(metrics_, sanitised(request.method, 16), id);
+  std::string id = request_id(request.request_id);
+  auto record = std::make_unique<RequestRecord>(metrics_, printable(request.method, 16), id);
   HttpReply reply;
   try {
     reply = answer(request, record);
@@ -148,7 +118,8 @@ HttpReply ApiHandler::answer(const HttpRequest& request, Record& record) {
     if (!is_model && route.path != request.path) continue;
     record->set_route(route.path);
     if (route.method == method) {
-      if (const Status access = check_access(request); !access.ok()) return error_response(access);
+      const Status access = options_.api_keys.check(request.authorization);
+      if (!route.open && !access.ok()) return error_response(access);
       if (method == "POST" && !request.body.empty() && !is_json(request.content_type)) {
         return json(failure_body("the Content-Type must be application/json", "bad_content_type"),
                     415);
@@ -159,40 +130,13 @@ HttpReply ApiHandler::answer(const HttpRequest& request, Record& record) {
     allowed += route.method == "GET" ? "GET, HEAD" : route.method;
   }
   if (allowed.empty()) {
-    return error_response({StatusCode::kNotFound, "there is no " + sanitised(request.path, 200)});
+    return error_response({StatusCode::kNotFound, "there is no " + printable(request.path, 200)});
   }
   HttpResponse response = json(
       failure_body("the method is not allowed; allowed: " + allowed, "method_not_allowed"), 405);
   if (request.method == "OPTIONS") response = json({}, 204);
   response.headers.emplace_back("Allow", allowed + ", OPTIONS");
   return response;
-}
-
-Status ApiHandler::check_access(const HttpRequest& request) const {
-  const bool open = options_.api_keys.empty() || request.path.starts_with("/health") ||
-                    request.path == "/ping" || request.path == "/version" ||
-                    request.path == "/metrics";
-  if (open) return {};
-  constexpr std::string_view kBearer = "Bearer ";
-  const std::string_view header = request.authorization;
-  bool known = false;
-  for (const std::string& key : options_.api_keys) {
-    known |= header.starts_with(kBearer) && same_secret(header.substr(kBearer.size()), key);
-  }
-  if (known) return {};
-  return {StatusCode::kUnauthenticated,
-          "a valid API key is needed: send it as \"Authorization: Bearer KEY\""};
-}
-
-// The name under which the response speaks of the model: the client's, if it is one of ours.
-Result<std::string> ApiHandler::served_name(const std::string& asked) const {
-  const ModelInfo model = service_.model();
-  if (asked.empty()) return model.names.front();
-  if (std::find(model.names.begin(), model.names.end(), asked) != model.names.end()) return asked;
-  return Status(StatusCode::kNotFound,
-                str("the model \"", sanitised(asked, 100), "\" is not served here; \"",
-                    model.names.front(), "\" is"),
-                "model");
 }
 
 HttpReply ApiHandler::chat(const HttpRequest& request, Record& record) {
@@ -210,7 +154,7 @@ HttpReply ApiHandler::generate(Result<ApiRequest> parsed, Record& record) {
   GenerationJob job;
   job.request = std::move(parsed).value();
   ApiRequest& request = job.request;
-  Result<std::string> name = served_name(request.model);
+  Result<std::string> name = served_name(service_.model(), request.model);
   if (!name.ok()) return error_response(name.status());
   warn_of_ignored(request.ignored_fields);
   const auto now = std::chrono::system_clock::now().time_since_epoch();
@@ -244,7 +188,7 @@ HttpReply ApiHandler::generate(Result<ApiRequest> parsed, Record& record) {
 HttpReply ApiHandler::tokenize(const HttpRequest& request, Record&) {
   Result<TokenizeRequest> parsed = parse_tokenize_request(request.body);
   if (!parsed.ok()) return error_response(parsed.status());
-  if (Result<std::string> name = served_name(parsed->model); !name.ok()) {
+  if (Result<std::string> name = served_name(service_.model(), parsed->model); !name.ok()) {
     return error_response(name.status());
   }
   Result<std::vector<TokenId>> tokens = service_.tokenize(parsed->call);
@@ -274,7 +218,7 @@ HttpReply ApiHandler::tokenize(const HttpRequest& request, Record&) {
 HttpReply ApiHandler::detokenize(const HttpRequest& request, Record&) {
   Result<DetokenizeRequest> parsed = parse_detokenize_request(request.body);
   if (!parsed.ok()) return error_response(parsed.status());
-  if (Result<std::string> name = served_name(parsed->model); !name.ok()) {
+  if (Result<std::string> name = served_name(service_.model(), parsed->model); !name.ok()) {
     return error_response(name.status());
   }
   Result<std::string> text = service_.detokenize(parsed->tokens);
@@ -290,7 +234,8 @@ HttpReply ApiHandler::models(const HttpRequest&, Record&) {
 }
 
 HttpReply ApiHandler::model(const HttpRequest& request, Record&) {
-  Result<std::string> name = served_name(request.path.substr(kModelPrefix.size()));
+  Result<std::string> name =
+      served_name(service_.model(), request.path.substr(kModelPrefix.size()));
   if (!name.ok()) return error_response(name.status());
   return json(model_card(service_.model(), name.value()));
 }
@@ -331,7 +276,7 @@ void ApiHandler::warn_of_ignored(const std::vector<std::string>& fields) {
   }
   std::string names;
   for (size_t i = 0; i < fields.size() && i < kMaxShownFields; ++i) {
-    names += (i == 0 ? "" : ", ") + sanitised(fields[i], kMaxShownField);
+    names += (i == 0 ? "" : ", ") + printable(fields[i], kMaxShownField);
   }
   log_warning("http: ignored fields that are not known: " + names);
 }

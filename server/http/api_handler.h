@@ -31,9 +31,6 @@ class ApiHandler final : public HttpHandler {
   static const std::vector<Route>& routes();
 
   HttpReply answer(const HttpRequest& request, Record& record);
-  Status check_access(const HttpRequest& request) const;
-  Result<std::string> served_name(const std::string& asked) const;
-
   HttpReply chat(const HttpRequest& request, Record& record);
   HttpReply completion(const HttpRequest& request, Record& record);
   HttpReply generate(Result<ApiRequest> parsed, Record& record);

@@ -11,9 +11,9 @@
 #include <cstdint>
 #include <memory>
 #include <string>
-#include <vector>
 
 #include "base/status.h"
+#include "server/access.h"
 #include "server/metrics.h"
 #include "server/service.h"
 
@@ -32,7 +32,7 @@ struct HttpOptions {
   std::chrono::milliseconds idle_timeout{75'000};   // between requests
   std::chrono::milliseconds write_timeout{30'000};  // a client that takes nothing is dropped
   int max_prompts = 256;                            // of one /v1/completions
-  std::vector<std::string> api_keys;                // empty: /v1 is open
+  ApiKeys api_keys;                                 // guard every route but health
 };
 
 class HttpFrontend {

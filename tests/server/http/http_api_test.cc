@@ -276,7 +276,7 @@ TEST_F(HttpApiTest, ReturnsTheRequestIdMadeHarmless) {
 }
 
 TEST_F(HttpApiTest, AsksForTheKey) {
-  options.api_keys = {"secret", "other"};
+  options.api_keys = ApiKeys({"secret", "other"});
   start();
   const TestResponse none = ask(get("/v1/models"));
   EXPECT_EQ(none.code, 401);
@@ -284,7 +284,14 @@ TEST_F(HttpApiTest, AsksForTheKey) {
   EXPECT_EQ(ask(get("/v1/models", "Authorization: Bearer wrong\r\n")).code, 401);
   EXPECT_EQ(ask(get("/v1/models", "Authorization: Bearer \r\n")).code, 401);
   EXPECT_EQ(ask(get("/v1/models", "Authorization: Bearer other\r\n")).code, 200);
-  EXPECT_EQ(ask(get("/health")).code, 200);
+  EXPECT_EQ(ask(get("/v1/models", "Authorization: bearer secret\r\n")).code, 200);
+  for (const char* open : {"/health", "/health/live", "/health/ready", "/ping"}) {
+    EXPECT_EQ(ask(get(open)).code, 200) << open;
+  }
+  for (const char* guarded : {"/metrics", "/version", "/v1/models/tiny"}) {
+    EXPECT_EQ(ask(get(guarded)).code, 401) << guarded;
+  }
+  EXPECT_EQ(ask(post(kText, R"({"prompt":"hi"})")).code, 401);
 }
 
 TEST_F(HttpApiTest, CountsWhatIsTrue) {
