@@ -178,6 +178,24 @@ void add_http_options(OptionSet& options, ServerConfig& config) {
       "Seconds that running requests are given after SIGTERM", 0, kMaxSeconds);
 }
 
+void add_grpc_options(OptionSet& options, ServerConfig& config) {
+  const auto add = [&](const char* name, Option::Target target, double min, double max,
+                       const char* help) {
+    options.add({.name = name,
+                 .group = kGrpcGroup,
+                 .target = target,
+                 .help = help,
+                 .min = min,
+                 .max = max});
+  };
+  add("grpc-port", &config.grpc_port, 0, 65535, "Port of the gRPC interface; 0: none");
+  add("grpc-threads", &config.grpc_threads, 1, 64, "Threads that detokenise and write");
+  add("grpc-max-streams", &config.grpc_max_streams, 1, kMaxCount,
+      "Calls at once on one connection; further ones wait on the client's side");
+  add("grpc-keepalive", &config.grpc_keepalive_s, 10, kMaxSeconds,
+      "Seconds of silence after which a client is asked whether it lives");
+}
+
 void add_request_options(OptionSet& options, ServerConfig& config) {
   const auto add = [&](const char* name, int64_t* target, double min, double max,
                        const char* help) {
@@ -202,6 +220,7 @@ void add_server_options(OptionSet& options, ServerConfig& config) {
   add_cache_options(options, config);
   add_scheduler_options(options, config);
   add_http_options(options, config);
+  add_grpc_options(options, config);
   add_request_options(options, config);
   options.add({.name = "log-level",
                .group = kLogGroup,

@@ -15,6 +15,7 @@ inline constexpr const char* kDeviceGroup = "Device";
 inline constexpr const char* kCacheGroup = "KV cache";
 inline constexpr const char* kSchedulerGroup = "Scheduler";
 inline constexpr const char* kHttpGroup = "HTTP";
+inline constexpr const char* kGrpcGroup = "gRPC";
 inline constexpr const char* kRequestGroup = "Request limits";
 inline constexpr const char* kLogGroup = "Log";
 
@@ -57,6 +58,11 @@ struct ServerConfig {
   double write_timeout_s = 30;
   double stall_timeout_s = 30;
   double shutdown_timeout_s = 30;
+
+  int64_t grpc_port = 50051;
+  int64_t grpc_threads = 2;
+  int64_t grpc_max_streams = 1024;
+  double grpc_keepalive_s = 60;
 
   int64_t max_prompts = 256;
   int64_t max_output_tokens = 1 << 20;

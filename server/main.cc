@@ -20,7 +20,8 @@ struct Command {
 };
 
 constexpr Command kCommands[] = {
-    {"serve", "", "serve a model over OpenAI's API", run_serve},
+    {"serve", "", "serve a model over OpenAI's API and gRPC", run_serve},
+    {"client", "", "ask a running server over gRPC", run_client},
     {"generate", "", "write one answer, no server", run_generate},
     {"bench", "kernels", "time every op beside the device's ceilings", run_bench_kernels},
     {"bench", "latency", "time one batch: prompt, then decode", run_bench_latency},

@@ -104,6 +104,10 @@ struct Metrics::Impl {
                                                                .Name("sluice:http_requests_total")
                                                                .Help("Answered HTTP requests.")
                                                                .Register(registry);
+  prometheus::Family<prometheus::Counter>& grpc_requests = prometheus::BuildCounter()
+                                                               .Name("sluice:grpc_requests_total")
+                                                               .Help("Answered gRPC calls.")
+                                                               .Register(registry);
 };
 
 Metrics::Metrics(const std::string& model_name) : impl_(std::make_unique<Impl>(model_name)) {
@@ -117,6 +121,11 @@ Metrics::~Metrics() = default;
 
 void Metrics::count_http(std::string_view route, int code) {
   impl_->http_requests.Add({{"route", std::string(route)}, {"code", std::to_string(code)}})
+      .Increment();
+}
+
+void Metrics::count_grpc(std::string_view method, std::string_view code) {
+  impl_->grpc_requests.Add({{"method", std::string(method)}, {"code", std::string(code)}})
       .Increment();
 }
 

@@ -23,6 +23,8 @@ class Metrics {
 
   // One answered HTTP request. `route` is a pattern of the router, never a client's path.
   void count_http(std::string_view route, int code);
+  // One answered gRPC call: a method of ours, a status name of gRPC's.
+  void count_grpc(std::string_view method, std::string_view code);
   // The exposition text (version 0.0.4).
   std::string scrape(const EngineStats& stats);
 

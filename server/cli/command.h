@@ -13,7 +13,7 @@ namespace sluice {
 // shown, or the arguments are wrong (said on stderr).
 std::optional<int> read_options(OptionSet& options, const Arguments& arguments);
 
-// Adds the options of a command that runs the engine without a server: no HTTP flags.
+// Adds the options of a command that runs the engine without a server: no HTTP and gRPC flags.
 void add_engine_options(OptionSet& options, ServerConfig& config);
 // Adds --json to the group of a command's own options.
 void add_json_option(OptionSet& options, const char* group, std::string& path);

@@ -15,6 +15,7 @@ inline constexpr int kExitUsage = 2;
 using Arguments = std::vector<std::string>;
 
 int run_serve(const Arguments& arguments);
+int run_client(const Arguments& arguments);
 int run_generate(const Arguments& arguments);
 int run_bench_kernels(const Arguments& arguments);
 int run_bench_latency(const Arguments& arguments);

@@ -1,12 +1,14 @@
-// `sluice serve`: the server. The port opens first (alive, not ready), then the model loads, then
+// `sluice serve`: the server. The ports open first (alive, not ready), then the model loads, then
 // requests are served until SIGINT or SIGTERM.
 #include <chrono>
+#include <future>
 
 #include "base/log.h"
 #include "base/text.h"
 #include "server/cli/command.h"
 #include "server/cli/serving.h"
 #include "server/cli/signals.h"
+#include "server/grpc/grpc_frontend.h"
 #include "server/http/http_frontend.h"
 #include "server/local_service.h"
 #include "server/metrics.h"
@@ -36,6 +38,48 @@ HttpOptions http_options(const ServerConfig& config) {
   return http;
 }
 
+GrpcOptions grpc_options(const ServerConfig& config) {
+  GrpcOptions grpc;
+  grpc.host = config.host;
+  grpc.port = static_cast<uint16_t>(config.grpc_port);
+  grpc.threads = static_cast<int>(config.grpc_threads);
+  grpc.max_calls = static_cast<int>(config.max_connections);
+  grpc.max_streams_per_connection = static_cast<int>(config.grpc_max_streams);
+  grpc.max_message_bytes = static_cast<size_t>(config.max_body_bytes.value);
+  grpc.max_metadata_bytes = static_cast<size_t>(config.max_header_bytes.value);
+  grpc.write_timeout = to_ms(config.write_timeout_s);
+  grpc.keepalive_interval = to_ms(config.grpc_keepalive_s);
+  return grpc;
+}
+
+// The open ports. Requests are refused until the service is opened.
+struct Fronts {
+  std::unique_ptr<HttpFrontend> http;
+  std::unique_ptr<GrpcFrontend> grpc;  // null: --grpc-port 0
+
+  // Drains both at once; the number of answers that were cut off.
+  int stop(milliseconds limit) const {
+    auto of_grpc =
+        std::async(std::launch::async, [&] { return grpc == nullptr ? 0 : grpc->stop(limit); });
+    const int of_http = http->stop(limit);
+    return of_http + of_grpc.get();
+  }
+};
+
+Result<Fronts> open_fronts(Service& service, Metrics& metrics, const ServerConfig& config) {
+  Fronts fronts;
+  Result<std::unique_ptr<HttpFrontend>> http =
+      HttpFrontend::start(service, metrics, http_options(config));
+  if (!http.ok()) return http.status();
+  fronts.http = std::move(http).value();
+  if (config.grpc_port == 0) return fronts;
+  Result<std::unique_ptr<GrpcFrontend>> grpc =
+      GrpcFrontend::start(service, metrics, grpc_options(config));
+  if (!grpc.ok()) return grpc.status();
+  fronts.grpc = std::move(grpc).value();
+  return fronts;
+}
+
 LocalServiceOptions service_options(const ServerConfig& config, const std::string& model_name) {
   LocalServiceOptions service;
   service.names = config.served_model_names;
@@ -46,7 +90,7 @@ LocalServiceOptions service_options(const ServerConfig& config, const std::strin
 }
 
 // What an operator wants to see before the first request.
-void log_start(const EngineAssembly& parts, const std::string& url, double seconds) {
+void log_start(const EngineAssembly& parts, const std::string& urls, double seconds) {
   const EngineConfig& engine = parts.engine_config;
   const ModelConfig& model = parts.model_config;
   const double concurrency =
@@ -62,12 +106,15 @@ void log_start(const EngineAssembly& parts, const std::string& url, double secon
                engine.max_num_batched_tokens, " tokens a step; room for ",
                readable_count(static_cast<int64_t>(concurrency)), " requests of ",
                engine.max_model_len, " tokens"));
-  log_info(str("  ready     ", url, " after ", static_cast<int64_t>(seconds * 1e3), " ms"));
+  log_info(str("  ready     ", urls, " after ", static_cast<int64_t>(seconds * 1e3), " ms"));
 }
 
-std::string url_of(const std::string& host, uint16_t port) {
-  const bool v6 = host.find(':') != std::string::npos;
-  return str("http://", v6 ? "[" : "", host, v6 ? "]" : "", ":", port);
+std::string urls_of(const ServerConfig& config, const Fronts& fronts) {
+  const bool v6 = config.host.find(':') != std::string::npos;
+  const std::string host = v6 ? str("[", config.host, "]") : config.host;
+  std::string urls = str("http://", host, ":", fronts.http->port());
+  if (fronts.grpc != nullptr) urls += str(", gRPC ", host, ":", fronts.grpc->port());
+  return urls;
 }
 
 int serve(const ServerConfig& config, SignalWatch& signals) {
@@ -81,9 +128,8 @@ int serve(const ServerConfig& config, SignalWatch& signals) {
   std::unique_ptr<EngineAssembly> parts;
   LocalService service(service_options(config, model_name(resolved.model)));
   Metrics metrics(service.model().names.front());
-  Result<std::unique_ptr<HttpFrontend>> front =
-      HttpFrontend::start(service, metrics, http_options(config));
-  if (!front.ok()) return fail(front.status());
+  const Result<Fronts> fronts = open_fronts(service, metrics, config);
+  if (!fronts.ok()) return fail(fronts.status());
 
   Result<std::unique_ptr<EngineAssembly>> assembled = assemble_engine(resolved);
   if (!assembled.ok()) return fail(assembled.status());
@@ -93,13 +139,13 @@ int serve(const ServerConfig& config, SignalWatch& signals) {
   parts->engine->start();
   service.open(std::move(served).value());
   const std::chrono::duration<double> spent = SteadyClock::now() - begin;
-  log_start(*parts, url_of(config.host, front.value()->port()), spent.count());
+  log_start(*parts, urls_of(config, fronts.value()), spent.count());
 
   signals.wait();
   log_info(str("stopping: running requests have ", config.shutdown_timeout_s,
                " s; a second signal ends them at once"));
   service.drain();
-  const int cut_off = front.value()->stop(to_ms(config.shutdown_timeout_s));
+  const int cut_off = fronts->stop(to_ms(config.shutdown_timeout_s));
   parts->engine->stop(Engine::Stop::kNow);
   if (cut_off > 0) log_warning(str(cut_off, " responses were cut off"));
   log_info("stopped");
@@ -109,7 +155,7 @@ int serve(const ServerConfig& config, SignalWatch& signals) {
 }  // namespace
 
 int run_serve(const Arguments& arguments) {
-  OptionSet set("serve", "Serves a model over OpenAI's API.");
+  OptionSet set("serve", "Serves a model over OpenAI's API and gRPC.");
   ServerConfig config;
   add_server_options(set, config);
   if (const auto status = read_options(set, arguments)) return *status;

@@ -1,0 +1,53 @@
+// GenerateStream: one call of Inference.Generate, a gRPC reactor over a GenerationFeed.
+//
+//   wake-up, write done --> step: feed.next() --> StartWrite --> (write done) --> ... --> Finish
+//   cancelled, deadline, connection lost --> the feed is destroyed, which cancels; Finish
+//
+// At most one write is under way. Nothing is taken from the feed meanwhile, so a slow reader waits
+// where tokens are bounded already.
+#pragma once
+
+#include <grpcpp/server_context.h>
+#include <grpcpp/support/server_callback.h>
+#include <sluice/v1/inference.pb.h>
+
+#include <memory>
+#include <string>
+
+#include "server/grpc/generation_feed.h"
+#include "server/grpc/grpc_front.h"
+
+namespace sluice {
+
+// One call's count in the metrics and line in the log (at debug, without a word of the content).
+class CallRecord {
+ public:
+  using Clock = std::chrono::steady_clock;
+
+  // `metrics` must outlive it; `method` must be a literal.
+  CallRecord(Metrics& metrics, std::string_view method, std::string id)
+      : metrics_(metrics), method_(method), id_(std::move(id)), arrival_(Clock::now()) {}
+
+  // Once, before the client hears of it.
+  void end(const Status& status) const;
+  const std::string& id() const { return id_; }
+  Clock::time_point arrival() const { return arrival_; }
+
+ private:
+  Metrics& metrics_;
+  std::string_view method_;
+  std::string id_;
+  Clock::time_point arrival_;
+};
+
+// Starts the stream: registers it with `front` and writes the first message. The reactor owns
+// itself until gRPC is done with it. `context` is the call's.
+grpc::ServerWriteReactor<v1::GenerateResponse>* start_stream(GrpcFront& front,
+                                                             grpc::CallbackServerContext* context,
+                                                             std::unique_ptr<GenerationFeed> feed,
+                                                             std::unique_ptr<CallRecord> record);
+
+// A reactor that fails the call at once.
+grpc::ServerWriteReactor<v1::GenerateResponse>* refuse_stream(const Status& status);
+
+}  // namespace sluice
