@@ -18,6 +18,13 @@ void check_norm_weight(const TensorView& x, const TensorView& weight) {
   SLUICE_CHECK_EQ(weight.cols, x.cols);
 }
 
+void check_product(const TensorView& out, const TensorView& x, const Weight& weight) {
+  SLUICE_CHECK_EQ(out.rows, x.rows);
+  SLUICE_CHECK_EQ(x.cols, weight.cols);
+  SLUICE_CHECK_EQ(out.cols, weight.rows);
+  SLUICE_CHECK(out.dtype == x.dtype || out.dtype == DType::kF32);
+}
+
 void check_kv(const RaggedBatchView& batch, const KvCacheView& kv) {
   SLUICE_CHECK(batch.host != nullptr);
   SLUICE_CHECK(kv.arena != nullptr);
@@ -66,11 +73,14 @@ void Backend::add_rms_norm(TensorView out, TensorView residual, TensorView delta
 }
 
 void Backend::gemm(TensorView out, TensorView x, const Weight& weight) {
-  SLUICE_CHECK_EQ(out.rows, x.rows);
-  SLUICE_CHECK_EQ(x.cols, weight.cols);
-  SLUICE_CHECK_EQ(out.cols, weight.rows);
-  SLUICE_CHECK(out.dtype == x.dtype || out.dtype == DType::kF32);
+  check_product(out, x, weight);
   if (x.rows > 0) do_gemm(out, x, weight);
+}
+
+void Backend::prepare_gemm(TensorView out, TensorView x, std::span<const Weight* const> weights) {
+  SLUICE_CHECK(!weights.empty());
+  for (const Weight* weight : weights) check_product(out, x, *weight);
+  if (x.rows > 0) do_prepare_gemm(out, x, weights);
 }
 
 void Backend::silu_mul(TensorView out, TensorView gate_up) {

@@ -115,6 +115,11 @@ class Backend {
   // the number of tokens where batch_invariant() is true.
   void gemm(TensorView out, TensorView x, const Weight& weight);
 
+  // Start-up: lets the backend measure by which of its kernels products of this shape are computed
+  // fastest, for 1 ... out.rows rows; without it they take a guess. `weights` are of one shape, as
+  // the layers' are, and at least one; out and x are scratch of gemm's shapes, and overwritten.
+  void prepare_gemm(TensorView out, TensorView x, std::span<const Weight* const> weights);
+
   // out[t, i] = silu(gate_up[t, i]) * gate_up[t, n + i]      gate_up [tokens, 2 n], out [tokens, n]
   void silu_mul(TensorView out, TensorView gate_up);
 
@@ -162,6 +167,8 @@ class Backend {
   virtual void do_add_rms_norm(TensorView out, TensorView residual, TensorView delta,
                                TensorView weight, float eps) = 0;
   virtual void do_gemm(TensorView out, TensorView x, const Weight& weight) = 0;
+  virtual void do_prepare_gemm(TensorView /*out*/, TensorView /*x*/,
+                               std::span<const Weight* const> /*weights*/) {}  // nothing to choose
   virtual void do_silu_mul(TensorView out, TensorView gate_up) = 0;
   virtual void do_rope_append_kv(TensorView qkv, int num_q_heads, const RopeTable& rope,
                                  const RaggedBatchView& batch, const KvCacheView& kv) = 0;
@@ -182,7 +189,8 @@ std::unique_ptr<Backend> make_cpu_backend(int num_threads, DType activations = k
 
 // The CUDA backend on device 0; kernels/cuda, linked where SLUICE_WITH_CUDA is defined.
 // kUnavailable without a device or driver, kUnimplemented on a card that the kernels are not built
-// for.
-Result<std::unique_ptr<Backend>> make_cuda_backend(DType activations = kCudaActivations);
+// for. What prepare_gemm measured is kept in files in `cache_dir`; empty: nowhere.
+Result<std::unique_ptr<Backend>> make_cuda_backend(DType activations = kCudaActivations,
+                                                   const std::string& cache_dir = {});
 
 }  // namespace sluice

@@ -261,6 +261,12 @@ void CheckedBackend::do_gemm(TensorView out, TensorView x, const Weight& weight)
   compare("gemm", out, " " + weight.name);
 }
 
+// The subject's choice alone: the reference is not there to be fast.
+void CheckedBackend::do_prepare_gemm(TensorView out, TensorView x,
+                                     std::span<const Weight* const> weights) {
+  subject_->prepare_gemm(out, x, weights);
+}
+
 void CheckedBackend::do_silu_mul(TensorView out, TensorView gate_up) {
   subject_->silu_mul(out, gate_up);
   reference_->silu_mul(shadow(out), shadow(gate_up));

@@ -76,6 +76,8 @@ class CheckedBackend final : public Backend {
   void do_add_rms_norm(TensorView out, TensorView residual, TensorView delta, TensorView weight,
                        float eps) override;
   void do_gemm(TensorView out, TensorView x, const Weight& weight) override;
+  void do_prepare_gemm(TensorView out, TensorView x,
+                       std::span<const Weight* const> weights) override;
   void do_silu_mul(TensorView out, TensorView gate_up) override;
   void do_rope_append_kv(TensorView qkv, int num_q_heads, const RopeTable& rope,
                          const RaggedBatchView& batch, const KvCacheView& kv) override;

@@ -71,6 +71,13 @@ void add_device_options(OptionSet& options, ServerConfig& config) {
                .group = kDeviceGroup,
                .target = &config.batch_invariant,
                .help = "Outputs that do not depend, to the bit, on what else is in the batch"});
+  options.add({.name = "kernel-cache-dir",
+               .group = kDeviceGroup,
+               .target = &config.kernel_cache_dir,
+               .help =
+                   "Directory that keeps, between starts, which GPU kernels were measured to be "
+                   "fastest; auto: $XDG_CACHE_HOME/sluice or ~/.cache/sluice; empty: none, "
+                   "each start measures"});
 }
 
 void add_cache_options(OptionSet& options, ServerConfig& config) {
@@ -227,6 +234,16 @@ void add_server_options(OptionSet& options, ServerConfig& config) {
                .target = &config.log_level,
                .help = "Least important lines that are logged",
                .choices = {"debug", "info", "warning", "error", "off"}});
+}
+
+std::string default_cache_dir(const OptionSet::Environment& environment) {
+  const auto value = [&](const char* name) -> std::string {
+    const char* set = environment(name);
+    return set != nullptr ? set : "";
+  };
+  if (const std::string cache = value("XDG_CACHE_HOME"); !cache.empty()) return cache + "/sluice";
+  if (const std::string home = value("HOME"); !home.empty()) return home + "/.cache/sluice";
+  return "";
 }
 
 const char* process_environment(const std::string& name) { return std::getenv(name.c_str()); }

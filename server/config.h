@@ -32,6 +32,7 @@ struct ServerConfig {
   std::string device = "auto";
   int64_t threads = 0;  // 0: one a core
   bool batch_invariant = false;
+  std::string kernel_cache_dir = "auto";  // auto: default_cache_dir(); empty: none
 
   std::string kv_cache_dtype = "auto";
   ByteCount kv_cache_memory;  // 0: assembly.cc chooses
@@ -76,6 +77,10 @@ struct ServerConfig {
 void add_server_options(OptionSet& options, ServerConfig& config);
 
 // The process's environment, for OptionSet::read.
+// Where this user's programs keep what they can make again: $XDG_CACHE_HOME/sluice, else
+// $HOME/.cache/sluice (the XDG base directory specification); empty where neither is set.
+std::string default_cache_dir(const OptionSet::Environment& environment);
+
 const char* process_environment(const std::string& name);
 
 }  // namespace sluice

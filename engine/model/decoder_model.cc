@@ -1,6 +1,7 @@
 // The forward pass.
 #include "engine/model/decoder_model.h"
 
+#include <algorithm>
 #include <cmath>
 #include <utility>
 
@@ -77,6 +78,22 @@ Result<Workspace> DecoderModel::make_workspace(int64_t max_tokens) const {
 
 int64_t DecoderModel::workspace_bytes(int64_t max_tokens) const {
   return Workspace::bytes(config_, backend_.activation_dtype(weight_dtype_), max_tokens);
+}
+
+void DecoderModel::prepare(Workspace& workspace, TensorView logits) const {
+  const auto in_every_layer = [&](Weight LayerWeights::* weight) {
+    std::vector<const Weight*> all;
+    for (const LayerWeights& layer : weights_.layers) all.push_back(&(layer.*weight));
+    return all;
+  };
+  const Workspace& w = workspace;
+  backend_.prepare_gemm(w.qkv_, w.hidden_, in_every_layer(&LayerWeights::qkv));
+  backend_.prepare_gemm(w.hidden_, w.attention_, in_every_layer(&LayerWeights::o));
+  backend_.prepare_gemm(w.gate_up_, w.hidden_, in_every_layer(&LayerWeights::gate_up));
+  backend_.prepare_gemm(w.hidden_, w.gated_, in_every_layer(&LayerWeights::down));
+  const Weight* head = weights_.lm_head ? &*weights_.lm_head : &weights_.embedding;
+  const int64_t rows = std::min(logits.rows, w.hidden_.rows);
+  backend_.prepare_gemm(logits.head(rows), w.hidden_.head(rows), {&head, 1});
 }
 
 TensorView DecoderModel::forward(const RaggedBatchView& batch, const KvStorage& storage,

@@ -78,6 +78,10 @@ class DecoderModel {
   Result<Workspace> make_workspace(int64_t max_tokens) const;
   int64_t workspace_bytes(int64_t max_tokens) const;  // of device memory, for make_workspace
 
+  // Lets the backend measure the products of every step that fits `workspace` and `logits` (any
+  // rows, [n, vocab] f32), whose contents are lost; see Backend::prepare_gemm.
+  void prepare(Workspace& workspace, TensorView logits) const;
+
   // Writes K and V of the batch's tokens into `storage` (a kv_layout of this model) and returns the
   // final normed states of its logit rows, [num_logit_rows, hidden] in the workspace. Asynchronous.
   TensorView forward(const RaggedBatchView& batch, const KvStorage& storage,

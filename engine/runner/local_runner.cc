@@ -49,6 +49,9 @@ Result<std::unique_ptr<LocalRunner>> LocalRunner::create(Backend& backend,
                              static_cast<size_t>(model.config().vocab_size);
   Result<Buffer> logits = backend.allocate(logit_bytes, Memory::kDevice);
   if (!logits.ok()) return logits.status();
+  model.prepare(workspace.value(),
+                TensorView::dense(logits->data(), DType::kF32, slice_rows(backend),
+                                  model.config().vocab_size));
   std::unique_ptr<LocalRunner> runner(new LocalRunner(
       backend, model, storage, limits, std::move(workspace).value(), std::move(logits).value()));
   SLUICE_RETURN_IF_ERROR(runner->add_slots());

@@ -56,7 +56,7 @@ double median_ms(cudaStream_t stream, Body&& body) {
 
 }  // namespace
 
-Result<Ceilings> measure_ceilings(Backend& backend, DenseGemm& gemm, cudaStream_t stream) {
+Result<Ceilings> measure_ceilings(Backend& backend, const DenseGemm& gemm, cudaStream_t stream) {
   Result<Buffer> memory = backend.allocate(2 * kMemoryBytes, Memory::kDevice);
   if (!memory.ok()) return memory.status();
   auto* from = memory->as<std::byte>();
@@ -79,7 +79,9 @@ Result<Ceilings> measure_ceilings(Backend& backend, DenseGemm& gemm, cudaStream_
   if (!weight.ok()) return weight.status();
   const TensorView x = TensorView::dense(from, DType::kBF16, kGemmSize, kGemmSize);
   const TensorView out = TensorView::dense(to, DType::kBF16, kGemmSize, kGemmSize);
-  const double gemm_ms = median_ms(stream, [&] { gemm.run(out, x, weight.value(), stream); });
+  const DenseAlgorithm guess = gemm.guesses(out, x, weight.value(), 1).front();
+  const double gemm_ms =
+      median_ms(stream, [&] { gemm.run(out, x, weight.value(), guess, stream); });
   SLUICE_CUDA_CHECK(cudaStreamSynchronize(stream));
   const auto bytes = static_cast<double>(kMemoryBytes);
   const auto size = static_cast<double>(kGemmSize);

@@ -10,6 +10,6 @@ namespace sluice::cuda {
 
 // Takes up to 2 GiB of device memory from `backend` meanwhile. Waits for `stream`. Fails when there
 // is not enough.
-Result<Ceilings> measure_ceilings(Backend& backend, DenseGemm& gemm, cudaStream_t stream);
+Result<Ceilings> measure_ceilings(Backend& backend, const DenseGemm& gemm, cudaStream_t stream);
 
 }  // namespace sluice::cuda

@@ -9,9 +9,7 @@
 #include "kernels/cuda/ceilings.h"
 #include "kernels/cuda/convert.h"
 #include "kernels/cuda/cuda_check.h"
-#include "kernels/cuda/gemm/dense.h"
-#include "kernels/cuda/gemm/plain.h"
-#include "kernels/cuda/gemm/skinny.h"
+#include "kernels/cuda/gemm/gemm.h"
 #include "kernels/cuda/gemm/split.h"
 #include "kernels/cuda/launchers.h"
 #include "kernels/cuda/sampling.h"
@@ -21,15 +19,13 @@ namespace sluice {
 namespace cuda {
 namespace {
 
-constexpr size_t kGemmWorkspaceBytes = size_t{32}
-                                       << 20;  // what cuBLASLt's Hopper kernels ask for at most
-constexpr int kMaxPartials = 4096;             // slots of 16 rows: 34 MB at head_dim 128
+constexpr int kMaxPartials = 4096;  // slots of 16 rows: 34 MB at head_dim 128
 constexpr int kMaxHeadDim = 128;
 constexpr int kBlocksAnSm = 2;  // of decode attention
 
 class CudaBackend final : public Backend {
  public:
-  CudaBackend(int device, DType activations);
+  CudaBackend(int device, DType activations, const std::string& cache_dir);
   ~CudaBackend() override;
 
   BackendInfo info() const override;
@@ -44,9 +40,9 @@ class CudaBackend final : public Backend {
   void wait(Fence fence) override { fences_->wait(fence.number); }
   void synchronize() override;
   Result<Ceilings> measure_ceilings() override {
-    return cuda::measure_ceilings(*this, *gemm_, stream_);
+    return cuda::measure_ceilings(*this, gemm_->dense(), stream_);
   }
-  // cuBLASLt chooses other algorithms, and so other orders of summation, by the number of rows.
+  // Products take other kernels, and so other orders of summation, by the number of rows.
   bool batch_invariant() const override { return false; }
 
  private:
@@ -60,6 +56,8 @@ class CudaBackend final : public Backend {
   void do_add_rms_norm(TensorView out, TensorView residual, TensorView delta, TensorView weight,
                        float eps) override;
   void do_gemm(TensorView out, TensorView x, const Weight& weight) override;
+  void do_prepare_gemm(TensorView out, TensorView x,
+                       std::span<const Weight* const> weights) override;
   void do_silu_mul(TensorView out, TensorView gate_up) override;
   void do_rope_append_kv(TensorView qkv, int num_q_heads, const RopeTable& rope,
                          const RaggedBatchView& batch, const KvCacheView& kv) override;
@@ -72,8 +70,6 @@ class CudaBackend final : public Backend {
 
   // The plan of this batch on the device; made once a step and shared by its layers.
   void prepare_plan(const RaggedBatch& batch, int num_kv_heads, int group);
-  // out = x * weight^T of operands of one dtype, by the kernel that suits the shape.
-  void multiply(TensorView out, TensorView x, const Weight& weight);
   // Grows `scratch` to `bytes`: in the first, largest steps, then never. Waits for its users.
   void ensure_scratch(Buffer& scratch, size_t bytes);
 
@@ -83,9 +79,8 @@ class CudaBackend final : public Backend {
   cudaStream_t stream_ = nullptr;
   cudaStream_t upload_stream_ = nullptr;
   std::unique_ptr<Fences> fences_;  // of stream_
-  Buffer gemm_workspace_;
   Buffer partials_;
-  std::unique_ptr<DenseGemm> gemm_;
+  std::unique_ptr<Gemm> gemm_;
   std::unique_ptr<SplitGemm> split_gemm_;  // where activations are f32
 
   AttentionPlan plan_;
@@ -101,18 +96,17 @@ class CudaBackend final : public Backend {
   Buffer gemm_input_;
 };
 
-CudaBackend::CudaBackend(int device, DType activations)
+CudaBackend::CudaBackend(int device, DType activations, const std::string& cache_dir)
     : device_(device), activations_(activations) {
   SLUICE_CUDA_CHECK(cudaSetDevice(device));
   SLUICE_CUDA_CHECK(cudaGetDeviceProperties(&properties_, device));
   for (cudaStream_t* stream : {&stream_, &upload_stream_})
     SLUICE_CUDA_CHECK(cudaStreamCreateWithFlags(stream, cudaStreamNonBlocking));
   fences_ = std::make_unique<Fences>(stream_);
-  gemm_workspace_ = allocate(kGemmWorkspaceBytes, Memory::kDevice).value();
   partials_ =
       allocate(sizeof(float) * kMaxPartials * kDecodeRows * (kMaxHeadDim + 2), Memory::kDevice)
           .value();
-  gemm_ = std::make_unique<DenseGemm>(gemm_workspace_.data(), kGemmWorkspaceBytes);
+  gemm_ = std::make_unique<Gemm>(*this, properties_, cache_dir, stream_);
   if (activations_ == DType::kF32) split_gemm_ = std::make_unique<SplitGemm>(*this);
   plan_staging_ = std::make_unique<Staging>(*this, *fences_);
   sample_staging_ = std::make_unique<Staging>(*this, *fences_);
@@ -232,7 +226,7 @@ void CudaBackend::do_add_rms_norm(TensorView out, TensorView residual, TensorVie
 void CudaBackend::do_gemm(TensorView out, TensorView x, const Weight& weight) {
   if (x.dtype == DType::kF32 && weight.dtype == DType::kBF16 && split_gemm_) {
     const auto product = [this](TensorView y, TensorView halves, const Weight& w) {
-      multiply(y, halves, w);
+      gemm_->run(y, halves, w);
     };
     return split_gemm_->run(out, x, weight, product, stream_);
   }
@@ -243,13 +237,13 @@ void CudaBackend::do_gemm(TensorView out, TensorView x, const Weight& weight) {
     launch_convert(rounded, x, stream_);
     x = rounded;
   }
-  multiply(out, x, weight);
+  gemm_->run(out, x, weight);
 }
 
-void CudaBackend::multiply(TensorView out, TensorView x, const Weight& weight) {
-  if (fits_skinny_gemm(out, x, weight)) return launch_skinny_gemm(out, x, weight, stream_);
-  if (!DenseGemm::fits(out, x)) return launch_plain_gemm(out, x, weight, stream_);
-  gemm_->run(out, x, weight, stream_);
+void CudaBackend::do_prepare_gemm(TensorView out, TensorView x,
+                                  std::span<const Weight* const> weights) {
+  // Inputs of another dtype are products of other shapes, and take what is likeliest to be fast.
+  if (x.dtype == weights.front()->dtype) gemm_->prepare(out, x, weights);
 }
 
 void CudaBackend::do_silu_mul(TensorView out, TensorView gate_up) {
@@ -354,7 +348,8 @@ void CudaBackend::do_sample(const SampledTokens& out, TokenId* next, TensorView 
 }  // namespace
 }  // namespace cuda
 
-Result<std::unique_ptr<Backend>> make_cuda_backend(DType activations) {
+Result<std::unique_ptr<Backend>> make_cuda_backend(DType activations,
+                                                   const std::string& cache_dir) {
   int count = 0;
   const cudaError_t error = cudaGetDeviceCount(&count);
   if (error != cudaSuccess || count == 0) {
@@ -370,7 +365,7 @@ Result<std::unique_ptr<Backend>> make_cuda_backend(DType activations) {
             properties.minor, "; the kernels are built for 9.0 (Hopper); use --device cpu"),
         "device");
   }
-  return std::unique_ptr<Backend>(std::make_unique<cuda::CudaBackend>(0, activations));
+  return std::unique_ptr<Backend>(std::make_unique<cuda::CudaBackend>(0, activations, cache_dir));
 }
 
 }  // namespace sluice

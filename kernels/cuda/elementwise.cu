@@ -19,8 +19,8 @@ template <int V, typename To, typename From>
 __global__ void __launch_bounds__(kThreads)
     select_rows_kernel(To* out, int64_t out_stride, const From* table, int64_t table_stride,
                        const int32_t* rows, const TokenId* sampled, int cols) {
-  wait_for_previous_kernel();
   allow_next_kernel();
+  wait_for_previous_kernel();
   const int col = (blockIdx.x * kThreads + threadIdx.x) * V;
   if (col >= cols) return;
   int row = rows != nullptr ? rows[blockIdx.y] : static_cast<int>(blockIdx.y);
@@ -33,8 +33,8 @@ __global__ void __launch_bounds__(kThreads)
 template <int V, typename T>
 __global__ void __launch_bounds__(kThreads)
     silu_mul_kernel(T* out, int64_t out_stride, const T* gate_up, int64_t stride, int cols) {
-  wait_for_previous_kernel();
   allow_next_kernel();
+  wait_for_previous_kernel();
   const int col = (blockIdx.x * kThreads + threadIdx.x) * V;
   if (col >= cols) return;
   float gate[V], up[V];

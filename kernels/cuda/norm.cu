@@ -22,6 +22,7 @@ template <typename T, int V, int kVectors, bool kAdd>
 __global__ void __launch_bounds__(kMaxThreads)
     rms_norm_kernel(T* out, int64_t out_stride, T* x, int64_t x_stride, const T* delta,
                     int64_t delta_stride, const float* weight, int cols, float eps) {
+  allow_next_kernel();
   wait_for_previous_kernel();
   T* x_row = x + blockIdx.x * x_stride;
   float values[kVectors][V];
@@ -46,7 +47,6 @@ __global__ void __launch_bounds__(kMaxThreads)
     for (int i = 0; i < V; ++i) sum += values[v][i] * values[v][i];
   }
   const float scale = rsqrtf(block_sum(sum) / static_cast<float>(cols) + eps);
-  allow_next_kernel();
 #pragma unroll
   for (int v = 0; v < kVectors; ++v) {
     const int col = (v * blockDim.x + threadIdx.x) * V;

@@ -34,8 +34,11 @@ Result<std::unique_ptr<Backend>> make_device(const ServerConfig& config) {
   const std::optional<DType> activations = dtype_named(config.activation_dtype);
 #ifdef SLUICE_WITH_CUDA
   if (config.device != "cpu") {
+    const std::string cache_dir = config.kernel_cache_dir == "auto"
+                                      ? default_cache_dir(process_environment)
+                                      : config.kernel_cache_dir;
     Result<std::unique_ptr<Backend>> cuda =
-        make_cuda_backend(activations.value_or(kCudaActivations));
+        make_cuda_backend(activations.value_or(kCudaActivations), cache_dir);
     if (cuda.ok() || config.device == "cuda") return cuda;
     log_info(str("--device auto: ", cuda.status().message(), "; running on the CPU"));
   }

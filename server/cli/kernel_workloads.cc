@@ -141,6 +141,10 @@ Status KernelWorkloads::gemm(const char* name, int64_t in, int64_t out, bool to_
   const Result<Buffer> y =
       backend_.allocate(static_cast<size_t>(bytes_of(most, out, result)), Memory::kDevice);
   if (!y.ok()) return y.status();
+  std::vector<const Weight*> weights;
+  for (const Weight& copy : copies) weights.push_back(&copy);
+  backend_.prepare_gemm(TensorView::dense(y->data(), result, most, out),
+                        TensorView::dense(x->data(), activations_, most, in), weights);
   for (const int64_t rows : kRows) {
     if (rows > most) break;
     const TensorView from = TensorView::dense(x->data(), activations_, rows, in);

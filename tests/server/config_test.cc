@@ -195,5 +195,17 @@ TEST_F(ConfigTest, CommentedFileAgreesWithTheTable) {
   }
 }
 
+TEST_F(ConfigTest, TheCacheDirectoryIsWhereOtherProgramsKeepTheirs) {
+  const auto with = [](const std::map<std::string, std::string>& set) {
+    return default_cache_dir([&](const std::string& name) -> const char* {
+      const auto found = set.find(name);
+      return found == set.end() ? nullptr : found->second.c_str();
+    });
+  };
+  EXPECT_EQ(with({{"XDG_CACHE_HOME", "/cache"}, {"HOME", "/home/me"}}), "/cache/sluice");
+  EXPECT_EQ(with({{"XDG_CACHE_HOME", ""}, {"HOME", "/home/me"}}), "/home/me/.cache/sluice");
+  EXPECT_EQ(with({}), "");
+}
+
 }  // namespace
 }  // namespace sluice

@@ -76,6 +76,12 @@ __device__ __forceinline__ void bulk_copy(void* to_shared, const void* from_glob
       : "memory");
 }
 
+// Brings `bytes` (a multiple of 16, 16-byte aligned) into the second-level cache.
+__device__ __forceinline__ void bulk_prefetch(const void* from_global, uint32_t bytes) {
+  asm volatile("cp.async.bulk.prefetch.L2.global [%0], %1;" ::"l"(from_global), "r"(bytes)
+               : "memory");
+}
+
 // Orders this thread's ordinary shared-memory writes before later reads by wgmma or the copy
 // engine.
 __device__ __forceinline__ void fence_async_proxy() {

@@ -4,14 +4,15 @@
 
 #include <cublasLt.h>
 
-#include <map>
-#include <tuple>
+#include <bit>
 
 #include "base/check.h"
 #include "base/text.h"
 
 namespace sluice::cuda {
 namespace {
+
+static_assert(sizeof(cublasLtMatmulAlgo_t) == sizeof(DenseAlgorithm));
 
 void check(cublasStatus_t status, const char* call) {
   if (status != CUBLAS_STATUS_SUCCESS) {
@@ -24,21 +25,31 @@ cudaDataType_t cuda_type(DType dtype) {
   return dtype == DType::kF32 ? CUDA_R_32F : CUDA_R_16BF;
 }
 
-// Everything that the choice of an algorithm depends on.
-using Shape = std::tuple<int64_t, int64_t, int64_t, int64_t, int64_t, DType, DType>;
-
+// The descriptors of one product: plain memory, cheap to make anew each time.
 struct Product {
-  cublasLtMatmulDesc_t operation = nullptr;
-  cublasLtMatrixLayout_t weight = nullptr, x = nullptr, out = nullptr;
-  cublasLtMatmulAlgo_t algorithm{};
-};
+  cublasLtMatmulDescOpaque_t operation{};
+  cublasLtMatrixLayoutOpaque_t weight{}, x{}, out{};
 
-cublasLtMatrixLayout_t layout(DType dtype, int64_t rows, int64_t cols, int64_t stride) {
-  cublasLtMatrixLayout_t made = nullptr;
-  check(cublasLtMatrixLayoutCreate(&made, cuda_type(dtype), rows, cols, stride),
-        "cublasLtMatrixLayoutCreate");
-  return made;
-}
+  Product(const TensorView& to, const TensorView& from, const Weight& w) {
+    check(cublasLtMatmulDescInit(&operation, CUBLAS_COMPUTE_32F, CUDA_R_32F),
+          "cublasLtMatmulDescInit");
+    const cublasOperation_t transpose = CUBLAS_OP_T;
+    check(cublasLtMatmulDescSetAttribute(&operation, CUBLASLT_MATMUL_DESC_TRANSA, &transpose,
+                                         sizeof(transpose)),
+          "cublasLtMatmulDescSetAttribute");
+    init(weight, w.dtype, w.cols, w.rows, w.cols);
+    init(x, from.dtype, from.cols, from.rows, from.row_stride);
+    init(out, to.dtype, to.cols, to.rows, to.row_stride);
+  }
+
+ private:
+  static void init(cublasLtMatrixLayoutOpaque_t& layout, DType dtype, int64_t rows, int64_t cols,
+                   int64_t stride) {
+    check(cublasLtMatrixLayoutInit(&layout, cuda_type(dtype), static_cast<uint64_t>(rows),
+                                   static_cast<uint64_t>(cols), stride),
+          "cublasLtMatrixLayoutInit");
+  }
+};
 
 }  // namespace
 
@@ -46,45 +57,7 @@ struct DenseGemm::State {
   cublasLtHandle_t handle = nullptr;
   void* workspace = nullptr;
   size_t workspace_bytes = 0;
-  std::map<Shape, Product> products;  // grows with the shapes seen: layers' shapes times step sizes
-
-  const Product& find(const TensorView& out, const TensorView& x, const Weight& weight);
 };
-
-const Product& DenseGemm::State::find(const TensorView& out, const TensorView& x,
-                                      const Weight& weight) {
-  const Shape shape{out.rows, out.cols, x.cols, x.row_stride, out.row_stride, x.dtype, out.dtype};
-  const auto found = products.find(shape);
-  if (found != products.end()) return found->second;
-  Product product;
-  check(cublasLtMatmulDescCreate(&product.operation, CUBLAS_COMPUTE_32F, CUDA_R_32F),
-        "cublasLtMatmulDescCreate");
-  const cublasOperation_t transpose = CUBLAS_OP_T;
-  check(cublasLtMatmulDescSetAttribute(product.operation, CUBLASLT_MATMUL_DESC_TRANSA, &transpose,
-                                       sizeof(transpose)),
-        "cublasLtMatmulDescSetAttribute");
-  product.weight = layout(weight.dtype, weight.cols, weight.rows, weight.cols);
-  product.x = layout(x.dtype, x.cols, x.rows, x.row_stride);
-  product.out = layout(out.dtype, out.cols, out.rows, out.row_stride);
-  cublasLtMatmulPreference_t preference = nullptr;
-  check(cublasLtMatmulPreferenceCreate(&preference), "cublasLtMatmulPreferenceCreate");
-  check(cublasLtMatmulPreferenceSetAttribute(preference, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES,
-                                             &workspace_bytes, sizeof(workspace_bytes)),
-        "cublasLtMatmulPreferenceSetAttribute");
-  cublasLtMatmulHeuristicResult_t result{};
-  int count = 0;
-  check(cublasLtMatmulAlgoGetHeuristic(handle, product.operation, product.weight, product.x,
-                                       product.out, product.out, preference, 1, &result, &count),
-        "cublasLtMatmulAlgoGetHeuristic");
-  cublasLtMatmulPreferenceDestroy(preference);
-  if (count == 0) {
-    fail_check(__FILE__, __LINE__,
-               str("cuBLASLt has no algorithm for ", weight.name, ": ", out.rows, " x ", out.cols,
-                   " x ", x.cols));
-  }
-  product.algorithm = result.algo;
-  return products.emplace(shape, product).first->second;
-}
 
 DenseGemm::DenseGemm(void* workspace, size_t workspace_bytes) : state_(std::make_unique<State>()) {
   check(cublasLtCreate(&state_->handle), "cublasLtCreate");
@@ -92,15 +65,7 @@ DenseGemm::DenseGemm(void* workspace, size_t workspace_bytes) : state_(std::make
   state_->workspace_bytes = workspace_bytes;
 }
 
-DenseGemm::~DenseGemm() {
-  for (auto& [shape, product] : state_->products) {
-    cublasLtMatmulDescDestroy(product.operation);
-    cublasLtMatrixLayoutDestroy(product.weight);
-    cublasLtMatrixLayoutDestroy(product.x);
-    cublasLtMatrixLayoutDestroy(product.out);
-  }
-  cublasLtDestroy(state_->handle);
-}
+DenseGemm::~DenseGemm() { cublasLtDestroy(state_->handle); }
 
 bool DenseGemm::fits(TensorView out, TensorView x) {
   const auto aligned = [](const TensorView& view) {
@@ -110,15 +75,55 @@ bool DenseGemm::fits(TensorView out, TensorView x) {
   return aligned(out) && aligned(x) && x.cols % 8 == 0;
 }
 
-void DenseGemm::run(TensorView out, TensorView x, const Weight& weight, cudaStream_t stream) {
+size_t DenseGemm::version() { return cublasLtGetVersion(); }
+
+std::vector<DenseAlgorithm> DenseGemm::guesses(TensorView out, TensorView x, const Weight& weight,
+                                               int most) const {
+  Product product(out, x, weight);
+  cublasLtMatmulPreferenceOpaque_t preference{};
+  check(cublasLtMatmulPreferenceInit(&preference), "cublasLtMatmulPreferenceInit");
+  check(cublasLtMatmulPreferenceSetAttribute(&preference, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES,
+                                             &state_->workspace_bytes,
+                                             sizeof(state_->workspace_bytes)),
+        "cublasLtMatmulPreferenceSetAttribute");
+  std::vector<cublasLtMatmulHeuristicResult_t> results(static_cast<size_t>(most));
+  int count = 0;
+  check(cublasLtMatmulAlgoGetHeuristic(state_->handle, &product.operation, &product.weight,
+                                       &product.x, &product.out, &product.out, &preference, most,
+                                       results.data(), &count),
+        "cublasLtMatmulAlgoGetHeuristic");
+  if (count == 0) {
+    fail_check(__FILE__, __LINE__,
+               str("cuBLASLt has no algorithm for ", weight.name, ": ", out.rows, " x ", out.cols,
+                   " x ", x.cols));
+  }
+  std::vector<DenseAlgorithm> found;
+  for (int i = 0; i < count; ++i)
+    found.push_back(std::bit_cast<DenseAlgorithm>(results[static_cast<size_t>(i)].algo));
+  return found;
+}
+
+bool DenseGemm::takes(const DenseAlgorithm& algorithm, TensorView out, TensorView x,
+                      const Weight& weight) const {
+  Product product(out, x, weight);
+  const auto algo = std::bit_cast<cublasLtMatmulAlgo_t>(algorithm);
+  cublasLtMatmulHeuristicResult_t result{};
+  return cublasLtMatmulAlgoCheck(state_->handle, &product.operation, &product.weight, &product.x,
+                                 &product.out, &product.out, &algo,
+                                 &result) == CUBLAS_STATUS_SUCCESS &&
+         result.workspaceSize <= state_->workspace_bytes;
+}
+
+void DenseGemm::run(TensorView out, TensorView x, const Weight& weight,
+                    const DenseAlgorithm& algorithm, cudaStream_t stream) const {
   SLUICE_CHECK(x.dtype == weight.dtype);
-  const Product& product = state_->find(out, x, weight);
+  Product product(out, x, weight);
+  const auto algo = std::bit_cast<cublasLtMatmulAlgo_t>(algorithm);
   const float one = 1, zero = 0;
-  check(
-      cublasLtMatmul(state_->handle, product.operation, &one, weight.storage.data(), product.weight,
-                     x.data, product.x, &zero, out.data, product.out, out.data, product.out,
-                     &product.algorithm, state_->workspace, state_->workspace_bytes, stream),
-      "cublasLtMatmul");
+  check(cublasLtMatmul(state_->handle, &product.operation, &one, weight.storage.data(),
+                       &product.weight, x.data, &product.x, &zero, out.data, &product.out, out.data,
+                       &product.out, &algo, state_->workspace, state_->workspace_bytes, stream),
+        "cublasLtMatmul");
 }
 
 }  // namespace sluice::cuda

@@ -1,7 +1,7 @@
 // out[T, N] = x[T, K] W[N, K]^T for T <= 8: W streams once from memory, straight into tensor-core
 // registers.
 //
-// A block of threads owns 16 rows of W (the M of m16n8k16); its eight warps take stretches of K in
+// A block of threads owns 16 rows of W (the M of m16n8k16); its warps take stretches of K in
 // turn:
 //
 //   row g of W   | warp 0: 4 chunks of 32 columns; of each, lane c loads 8 (16 bytes) | warp 1 |
@@ -17,16 +17,19 @@
 #include "kernels/cuda/device/launch.h"
 #include "kernels/cuda/device/ptx.cuh"
 #include "kernels/cuda/device/vector.cuh"
+#include "kernels/cuda/dispatch.h"
 #include "kernels/cuda/gemm/skinny.h"
 
 namespace sluice::cuda {
 namespace {
 
-constexpr int kWarps = 8;
-constexpr int kThreads = kWarps * 32;
 constexpr int kRows = 16;   // of W, a block
 constexpr int kChunk = 32;  // columns of K a warp takes at a time
 constexpr int kUnroll = 4;  // chunks in flight a warp: 128 bytes a lane
+// Warps of a block: two blocks fill an SM, or one where there are no more blocks than SMs.
+constexpr int kWarps = 8, kManyWarps = 16;
+// Of each row, brought into the second-level cache before waiting: more slows down what runs.
+constexpr int kPrefetchBytes = 512;
 
 struct Chunks {
   uint4 rows[kUnroll][2];  // rows g and g + 8
@@ -67,11 +70,19 @@ __device__ void load_input(Inputs& to, const __nv_bfloat16* x, bool real, int fi
 
 // ---- kernel ------------------------------------------------------------------------------------
 
-template <typename Out>
-__global__ void __launch_bounds__(kThreads, 2)
+// The stretch after the first of this block's rows, a thread a row.
+template <int kBlockWarps>
+__device__ void prefetch_second_stretch(const __nv_bfloat16* weight, int row, int rows, int cols) {
+  constexpr int kFirst = kBlockWarps * kUnroll * kChunk;
+  if (row >= rows || cols < kFirst + kPrefetchBytes / 2) return;
+  bulk_prefetch(weight + static_cast<int64_t>(row) * cols + kFirst, kPrefetchBytes);
+}
+
+template <int kBlockWarps, typename Out>
+__global__ void __launch_bounds__(kBlockWarps * 32, kManyWarps / kBlockWarps)
     skinny_gemm_kernel(Out* out, int64_t out_stride, const __nv_bfloat16* x, int64_t x_stride,
                        const __nv_bfloat16* weight, int tokens, int rows, int cols) {
-  __shared__ float sums[kWarps][kSkinnyRows][kRows + 1];
+  __shared__ float sums[kBlockWarps][kSkinnyRows][kRows + 1];
   const int lane = threadIdx.x % 32, warp = threadIdx.x / 32, g = lane / 4, c = lane % 4;
   const int first_row = blockIdx.x * kRows, chunks = cols / kChunk;
   // Rows past the end read the last row; their sums are not stored.
@@ -81,15 +92,17 @@ __global__ void __launch_bounds__(kThreads, 2)
       weight + static_cast<int64_t>(min(first_row + g + 8, rows - 1)) * cols + c * 8;
   Chunks now, next;
   load_weight(now, low, high, warp * kUnroll, chunks);
+  if (threadIdx.x < kRows)
+    prefetch_second_stretch<kBlockWarps>(weight, first_row + threadIdx.x, rows, cols);
   wait_for_previous_kernel();
   allow_next_kernel();
   const __nv_bfloat16* input = x + min(g, tokens - 1) * x_stride + c * 8;
   Inputs now_x, next_x;
   load_input(now_x, input, g < tokens, warp * kUnroll, chunks);
   float acc[4] = {};
-  for (int first = warp * kUnroll; first < chunks; first += kUnroll * kWarps) {
-    load_weight(next, low, high, first + kUnroll * kWarps, chunks);
-    load_input(next_x, input, g < tokens, first + kUnroll * kWarps, chunks);
+  for (int first = warp * kUnroll; first < chunks; first += kUnroll * kBlockWarps) {
+    load_weight(next, low, high, first + kUnroll * kBlockWarps, chunks);
+    load_input(next_x, input, g < tokens, first + kUnroll * kBlockWarps, chunks);
 #pragma unroll
     for (int u = 0; u < kUnroll; ++u) {
       const uint4 a = now.rows[u][0], b = now.rows[u][1], v = now_x.token[u];
@@ -106,17 +119,17 @@ __global__ void __launch_bounds__(kThreads, 2)
   if (first_row + row >= rows || token >= tokens) return;
   float sum = 0;
 #pragma unroll
-  for (int w = 0; w < kWarps; ++w) sum += sums[w][token][row];
+  for (int w = 0; w < kBlockWarps; ++w) sum += sums[w][token][row];
   out[token * out_stride + first_row + row] = from_f32<Out>(sum);
 }
 
-template <typename Out>
-void launch_out(TensorView out, TensorView x, const Weight& weight, cudaStream_t stream) {
+template <int kBlockWarps, typename Out>
+void launch_blocks(TensorView out, TensorView x, const Weight& weight, cudaStream_t stream) {
   const auto blocks = static_cast<unsigned>(ceil_div(weight.rows, kRows));
-  launch(skinny_gemm_kernel<Out>, dim3(blocks), kThreads, 0, stream, static_cast<Out*>(out.data),
-         out.row_stride, static_cast<const __nv_bfloat16*>(x.data), x.row_stride,
-         static_cast<const __nv_bfloat16*>(weight.storage.data()), static_cast<int>(x.rows),
-         static_cast<int>(weight.rows), static_cast<int>(weight.cols));
+  launch(skinny_gemm_kernel<kBlockWarps, Out>, dim3(blocks), kBlockWarps * 32, 0, stream,
+         static_cast<Out*>(out.data), out.row_stride, static_cast<const __nv_bfloat16*>(x.data),
+         x.row_stride, static_cast<const __nv_bfloat16*>(weight.storage.data()),
+         static_cast<int>(x.rows), static_cast<int>(weight.rows), static_cast<int>(weight.cols));
 }
 
 }  // namespace
@@ -129,10 +142,15 @@ bool fits_skinny_gemm(TensorView out, TensorView x, const Weight& weight) {
          reinterpret_cast<uintptr_t>(x.data) % 16 == 0;
 }
 
-void launch_skinny_gemm(TensorView out, TensorView x, const Weight& weight, cudaStream_t stream) {
+void launch_skinny_gemm(TensorView out, TensorView x, const Weight& weight, int num_sms,
+                        cudaStream_t stream) {
   SLUICE_CHECK(fits_skinny_gemm(out, x, weight));
-  if (out.dtype == DType::kF32) return launch_out<float>(out, x, weight, stream);
-  launch_out<__nv_bfloat16>(out, x, weight, stream);
+  const bool few = ceil_div(weight.rows, kRows) <= num_sms;
+  dispatch_dtype(out.dtype, [&](auto element) {
+    using Out = decltype(element);
+    if (few) return launch_blocks<kManyWarps, Out>(out, x, weight, stream);
+    launch_blocks<kWarps, Out>(out, x, weight, stream);
+  });
 }
 
 }  // namespace sluice::cuda

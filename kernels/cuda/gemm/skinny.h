@@ -14,7 +14,9 @@ inline constexpr int kSkinnyRows = 8;
 // 0, aligned.
 bool fits_skinny_gemm(TensorView out, TensorView x, const Weight& weight);
 
-// out = x * weight^T, out bf16 or f32. An element's sum has one order, whatever the number of rows.
-void launch_skinny_gemm(TensorView out, TensorView x, const Weight& weight, cudaStream_t stream);
+// out = x * weight^T, out bf16 or f32, on a card of `num_sms`. An element's sum has one order,
+// whatever the number of rows.
+void launch_skinny_gemm(TensorView out, TensorView x, const Weight& weight, int num_sms,
+                        cudaStream_t stream);
 
 }  // namespace sluice::cuda

@@ -1,0 +1,178 @@
+// Choosing kernels for products: by rule, by measurement, from the cache.
+#include "kernels/cuda/gemm/gemm.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+
+#include "base/log.h"
+#include "base/text.h"
+#include "kernels/cuda/cuda_check.h"
+#include "kernels/cuda/gemm/plain.h"
+#include "kernels/cuda/gemm/skinny.h"
+#include "kernels/cuda/launchers.h"
+
+namespace sluice::cuda {
+namespace {
+
+constexpr size_t kWorkspaceBytes = size_t{32} << 20;  // what cuBLASLt asks for at most on Hopper
+constexpr int kGuesses = 8;                           // of cuBLASLt, measured
+// Above, cuBLASLt's first guess is within a few per cent, and measuring takes long.
+constexpr int64_t kMostMeasuredRows = 2048;
+constexpr int kProducts = 8, kRounds = 3;
+// A candidate must be this much faster than an earlier one: noise should not choose.
+constexpr float kGain = 0.98F;
+
+// What body() enqueues on the stream, as a graph: launched without the host's pauses.
+class Recording {
+ public:
+  template <typename Body>
+  Recording(cudaStream_t stream, Body body) : stream_(stream) {
+    SLUICE_CUDA_CHECK(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal));
+    body();
+    SLUICE_CUDA_CHECK(cudaStreamEndCapture(stream, &graph_));
+    SLUICE_CUDA_CHECK(cudaGraphInstantiate(&executable_, graph_, 0));
+    SLUICE_CUDA_CHECK(cudaEventCreate(&begin_));
+    SLUICE_CUDA_CHECK(cudaEventCreate(&end_));
+  }
+  Recording(const Recording&) = delete;
+  Recording& operator=(const Recording&) = delete;
+  ~Recording() {
+    cudaEventDestroy(begin_);
+    cudaEventDestroy(end_);
+    cudaGraphExecDestroy(executable_);
+    cudaGraphDestroy(graph_);
+  }
+
+  float milliseconds() {
+    SLUICE_CUDA_CHECK(cudaEventRecord(begin_, stream_));
+    SLUICE_CUDA_CHECK(cudaGraphLaunch(executable_, stream_));
+    SLUICE_CUDA_CHECK(cudaEventRecord(end_, stream_));
+    SLUICE_CUDA_CHECK(cudaEventSynchronize(end_));
+    float elapsed = 0;
+    SLUICE_CUDA_CHECK(cudaEventElapsedTime(&elapsed, begin_, end_));
+    return elapsed;
+  }
+
+ private:
+  cudaStream_t stream_;
+  cudaGraph_t graph_ = nullptr;
+  cudaGraphExec_t executable_ = nullptr;
+  cudaEvent_t begin_ = nullptr, end_ = nullptr;
+};
+
+GemmShape shape_of(const TensorView& out, const TensorView& x) {
+  return {.row_bucket = row_bucket(x.rows),
+          .weight_rows = out.cols,
+          .cols = x.cols,
+          .in = x.dtype,
+          .out = out.dtype};
+}
+
+}  // namespace
+
+Gemm::Gemm(Backend& memory, const cudaDeviceProp& card, const std::string& cache_dir,
+           cudaStream_t stream)
+    : num_sms_(card.multiProcessorCount),
+      stream_(stream),
+      workspace_(memory.allocate(kWorkspaceBytes, Memory::kDevice).value()),
+      dense_(workspace_.data(), kWorkspaceBytes),
+      ring_(num_sms_),
+      machine_(str(card.name, ", ", num_sms_, " SMs, cuBLASLt ", DenseGemm::version())) {
+  if (cache_dir.empty()) return;
+  cache_path_ = str(cache_dir, "/gemm-choices.txt");
+  Result<GemmChoices> kept = read_choices(cache_path_, machine_);
+  if (kept.ok()) {
+    choices_ = std::move(kept).value();
+  } else if (kept.status().code() != StatusCode::kNotFound) {
+    log_warning(str(kept.status().message(), "; products are measured again"));
+  }
+}
+
+void Gemm::run(TensorView out, TensorView x, const Weight& weight) {
+  if (fits_skinny_gemm(out, x, weight))
+    return launch_skinny_gemm(out, x, weight, num_sms_, stream_);
+  if (!DenseGemm::fits(out, x)) return launch_plain_gemm(out, x, weight, stream_);
+  const GemmShape shape = shape_of(out, x);
+  if (const GemmChoice* known = choices_.find(shape)) return run(out, x, weight, *known);
+  if (const GemmChoice* guess = guesses_.find(shape)) return run(out, x, weight, *guess);
+  const GemmChoice guess = candidates(out, x, weight, 1).front();
+  guesses_.add(shape, guess);  // where there is no more room, it is guessed each time
+  run(out, x, weight, guess);
+}
+
+void Gemm::run(TensorView out, TensorView x, const Weight& weight, const GemmChoice& choice) const {
+  if (const auto* cut = std::get_if<RingCut>(&choice))
+    return ring_.run(out, x, weight, *cut, stream_);
+  dense_.run(out, x, weight, std::get<DenseAlgorithm>(choice), stream_);
+}
+
+std::vector<GemmChoice> Gemm::candidates(TensorView out, TensorView x, const Weight& weight,
+                                         int most_guesses) const {
+  std::vector<GemmChoice> found;
+  if (RingGemm::fits(out, x, weight)) {
+    for (const RingCut& cut : ring_.cuts(x.rows, weight.rows)) found.emplace_back(cut);
+  }
+  // What serves the bucket's largest row count may not serve its smallest.
+  const int64_t fewest = std::min(x.rows, row_bucket(x.rows) / 2 + 1);
+  for (const DenseAlgorithm& guess : dense_.guesses(out, x, weight, most_guesses)) {
+    if (dense_.takes(guess, out.head(fewest), x.head(fewest), weight)) found.emplace_back(guess);
+  }
+  SLUICE_CHECK(!found.empty());
+  return found;
+}
+
+// ---- measuring ---------------------------------------------------------------------------------
+
+void Gemm::prepare(TensorView out, TensorView x, std::span<const Weight* const> weights) {
+  const auto start = std::chrono::steady_clock::now();
+  int measured = 0;
+  launch_random_weight(x.data, x.dtype, std::min(x.rows, kMostMeasuredRows), x.row_stride,
+                       /*seed=*/1, /*scale=*/1, stream_);
+  for (int64_t bucket = kSmallestBucket;
+       bucket <= kMostMeasuredRows && bucket < 2 * std::max(out.rows, int64_t{1}); bucket *= 2) {
+    const TensorView to = out.head(std::min(bucket, out.rows));
+    const TensorView from = x.head(to.rows);
+    if (choices_.find(shape_of(to, from)) != nullptr || !DenseGemm::fits(to, from)) continue;
+    if (choices_.size() == GemmChoices::kMaxChoices) break;
+    choices_.add(shape_of(to, from), fastest(to, from, weights));
+    ++measured;
+  }
+  if (measured == 0) return;
+  const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
+  log_info(str("measured products with ", weights.front()->name, " for ", measured,
+               " sizes of step in ", took.count(), " s"));
+  if (cache_path_.empty()) return;
+  const Status kept = write_choices(cache_path_, machine_, choices_);
+  if (!kept.ok()) log_warning(str("products are measured at every start: ", kept.message()));
+}
+
+GemmChoice Gemm::fastest(TensorView out, TensorView x,
+                         std::span<const Weight* const> weights) const {
+  GemmChoice best;
+  float best_ms = INFINITY;
+  for (const GemmChoice& candidate : candidates(out, x, *weights.front(), kGuesses)) {
+    const float ms = milliseconds(out, x, weights, candidate);
+    if (ms >= kGain * best_ms) continue;
+    best = candidate;
+    best_ms = ms;
+  }
+  return best;
+}
+
+float Gemm::milliseconds(TensorView out, TensorView x, std::span<const Weight* const> weights,
+                         const GemmChoice& choice) const {
+  run(out, x, *weights.front(), choice);  // loads the kernel
+  Recording recording(stream_, [&] {
+    for (int i = 0; i < kProducts; ++i) {
+      launch_convert(x, x, stream_);
+      run(out, x, *weights[static_cast<size_t>(i) % weights.size()], choice);
+    }
+  });
+  recording.milliseconds();
+  float best = INFINITY;
+  for (int i = 0; i < kRounds; ++i) best = std::min(best, recording.milliseconds());
+  return best;
+}
+
+}  // namespace sluice::cuda

@@ -1,0 +1,60 @@
+// Every product of the backend: by which kernel, and how that was found out.
+//
+//   rows of x   1 ... 8     skinny.cu
+//               9 ... 64    ring.cu or cuBLASLt (dense.cc), by measurement
+//               65 ...      one of cuBLASLt's algorithms, by measurement
+//   odd shapes              plain.cu
+#pragma once
+
+#include <cuda_runtime_api.h>
+
+#include <span>
+#include <string>
+#include <vector>
+
+#include "kernels/backend.h"
+#include "kernels/cuda/gemm/choices.h"
+#include "kernels/cuda/gemm/dense.h"
+#include "kernels/cuda/gemm/ring.h"
+
+namespace sluice::cuda {
+
+// One stream's products; not thread-safe.
+class Gemm {
+ public:
+  // Choices are kept between starts in `cache_dir`; empty: nowhere.
+  Gemm(Backend& memory, const cudaDeviceProp& card, const std::string& cache_dir,
+       cudaStream_t stream);
+
+  // out = x * weight^T of operands of one dtype; out of it too, or f32. A shape that was not
+  // prepared takes what is likeliest to be fast, without measuring.
+  void run(TensorView out, TensorView x, const Weight& weight);
+
+  // Measures what suits products of these shapes, for 1 ... out.rows rows, where neither this
+  // object nor the cache knows it yet. `weights` are of one shape; they take turns, so that
+  // none is in the second-level cache. Overwrites out and x. A fraction of a second a shape.
+  void prepare(TensorView out, TensorView x, std::span<const Weight* const> weights);
+
+  const DenseGemm& dense() const { return dense_; }
+
+ private:
+  void run(TensorView out, TensorView x, const Weight& weight, const GemmChoice& choice) const;
+  std::vector<GemmChoice> candidates(TensorView out, TensorView x, const Weight& weight,
+                                     int most_guesses) const;
+  GemmChoice fastest(TensorView out, TensorView x, std::span<const Weight* const> weights) const;
+  // Milliseconds of kProducts products, each behind a small kernel.
+  float milliseconds(TensorView out, TensorView x, std::span<const Weight* const> weights,
+                     const GemmChoice& choice) const;
+
+  int num_sms_;
+  cudaStream_t stream_;
+  Buffer workspace_;
+  DenseGemm dense_;
+  RingGemm ring_;
+  GemmChoices choices_;     // measured
+  GemmChoices guesses_;     // for shapes that nobody prepared
+  std::string machine_;     // for which the choices hold
+  std::string cache_path_;  // empty: none
+};
+
+}  // namespace sluice::cuda

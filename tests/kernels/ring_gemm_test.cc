@@ -1,0 +1,75 @@
+// RingGemm: every cut that a choice could fall on computes the product, whatever the shape.
+#include <iostream>
+
+#include "kernels/cuda/gemm/ring.h"
+#include "tests/kernels/backends.h"
+#include "tests/kernels/tensors.h"
+
+namespace sluice::cuda {
+namespace {
+
+constexpr int kSms = 132;  // of the card that the cuts are for, not of the one that runs the test
+
+Backend* cuda_backend() {
+  for (const BackendCase& one : backend_cases()) {
+    if (one.name == "cuda_bf16_activations") return one.backend;
+  }
+  return nullptr;
+}
+
+struct Shape {
+  int64_t rows, in, out;
+};
+
+std::vector<double> product(const std::vector<double>& x, const std::vector<double>& w, Shape s) {
+  std::vector<double> out(static_cast<size_t>(s.rows * s.out));
+  for (int64_t t = 0; t < s.rows; ++t) {
+    for (int64_t n = 0; n < s.out; ++n) {
+      double sum = 0;
+      for (int64_t k = 0; k < s.in; ++k) sum += x[t * s.in + k] * w[n * s.in + k];
+      out[t * s.out + n] = sum;
+    }
+  }
+  return out;
+}
+
+TEST(RingGemm, EveryCutMatchesReferenceAndRepeatsToTheBit) {
+  Backend* backend = cuda_backend();
+  if (backend == nullptr) GTEST_SKIP() << "no CUDA device";
+  const unsigned seed = std::random_device()();
+  std::cout << "seed " << seed << "\n";
+  std::mt19937 rng(seed);
+  const auto random = [&](int64_t low, int64_t high) {
+    return std::uniform_int_distribution<int64_t>(low, high)(rng);
+  };
+  const RingGemm ring(kSms);
+  cudaStream_t stream = nullptr;
+  ASSERT_EQ(cudaStreamCreate(&stream), cudaSuccess);
+  for (int round = 0; round < 12; ++round) {
+    const Shape s{random(1, kRingRows), 8 * random(1, 120), random(1, 700)};
+    const auto x = random_values(s.rows * s.in, DType::kBF16, rng);
+    const auto w = random_values(s.out * s.in, DType::kBF16, rng);
+    const Weight weight = make_weight(*backend, w, s.out, s.in, DType::kBF16);
+    const auto want = product(x, w, s);
+    const DType out = round % 2 == 0 ? DType::kBF16 : DType::kF32;
+    DeviceTensor xs(*backend, DType::kBF16, s.rows, s.in, 8 * random(0, 2));
+    xs.set(x);
+    for (const RingCut& cut : ring.cuts(s.rows, s.out)) {
+      SCOPED_TRACE(testing::Message() << s.rows << " x " << s.in << " x " << s.out << ": tiles of "
+                                      << cut.tile_rows << ", " << cut.slices << " slices, "
+                                      << cut.stages << " stages, to " << short_name(out));
+      DeviceTensor ys(*backend, out, s.rows, s.out, 5), again(*backend, out, s.rows, s.out, 5);
+      backend->synchronize();  // the products run on another stream
+      ring.run(ys.view(), xs.view(), weight, cut, stream);
+      ring.run(again.view(), xs.view(), weight, cut, stream);
+      ASSERT_EQ(cudaStreamSynchronize(stream), cudaSuccess);
+      expect_close(ys.get(), want, gemm_tolerance(s.in, 0.34, DType::kBF16, out, DType::kBF16));
+      ys.check_guards();
+      EXPECT_EQ(ys.dense_bytes(), again.dense_bytes());
+    }
+  }
+  cudaStreamDestroy(stream);
+}
+
+}  // namespace
+}  // namespace sluice::cuda
