@@ -46,12 +46,18 @@ Result<std::vector<PromptPiece>> chat_pieces(const ModelText& text, const Genera
   std::vector<TemplateMessage> views;
   views.reserve(messages.size());
   for (const ChatMessage& message : messages) {
-    views.push_back({message.role, message.content, message.name});
+    views.push_back(
+        {message.role, message.content, message.name, message.more.get(), message.has_content});
   }
-  const TokenizerConfig& config = text.config;
-  return text.chat_template->render(
-      views, {config.bos_token, config.eos_token, config.unk_token, call.add_generation_prompt},
-      *text.tokenizer);
+  ChatTemplateOptions options;
+  options.bos_token = text.config.bos_token;
+  options.eos_token = text.config.eos_token;
+  options.unk_token = text.config.unk_token;
+  options.add_generation_prompt = call.add_generation_prompt && !call.continue_final_message;
+  options.continue_final_message = call.continue_final_message;
+  options.tools = call.tools.get();
+  options.variables = call.template_variables.get();
+  return text.chat_template->render(views, options, *text.tokenizer);
 }
 
 // The pieces of a prompt that is text: messages, or plain text.

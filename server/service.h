@@ -17,6 +17,7 @@
 #include "engine/engine_stats.h"
 #include "engine/output_stream.h"
 #include "engine/sampling_params.h"
+#include "server/text/json_value.h"
 
 namespace sluice {
 
@@ -24,6 +25,8 @@ struct ChatMessage {
   std::string role;
   std::string content;
   std::string name;
+  std::shared_ptr<const JsonValue> more{};  // an object: what else the template sees; may be null
+  bool has_content = true;                  // false: content is null beside tool_calls
 };
 
 // What is asked for, after parsing. Token-level defaults (eos, max_tokens absent) are resolved by
@@ -31,6 +34,9 @@ struct ChatMessage {
 struct GenerateCall {
   std::variant<std::string, std::vector<TokenId>, std::vector<ChatMessage>> prompt;
   bool add_generation_prompt = true;
+  bool continue_final_message = false;  // of chats: the answer goes on with the last message
+  // Of chats, for the template: a list of tools and an object of variables; may be null.
+  std::shared_ptr<const JsonValue> tools{}, template_variables{};
   bool add_special_tokens = true;  // text prompts: the tokenizer's bos, if it adds one
   SamplingParams sampling;
   bool max_tokens_given = false;  // else: what fits into the model's length

@@ -23,6 +23,7 @@ struct Draft {
   std::optional<int32_t> prompt_logprobs;  // both, vLLM's
   bool chat_logprobs = false;              // chat's `logprobs`
   bool has_stream_options = false;
+  bool no_tools = false;
 
   SamplingParams& sampling() { return request.call.sampling; }
 };
@@ -105,10 +106,31 @@ Status read_only_mode(const Field& field, std::string_view only) {
   return unsupported(field, str(mode->describe(), " is not supported; only \"", only, "\" is"));
 }
 
-Status read_tool_choice(const Field& field, Draft&) {
+// "none": the template does not see the tools.
+Status read_tool_choice(const Field& field, Draft& draft) {
   const std::string* word = field.value.as_string();
+  draft.no_tools = word != nullptr && *word == "none";
   if (field.value.is_null() || (word != nullptr && (*word == "none" || *word == "auto"))) return {};
-  return unsupported(field, "tools are not supported; leave it out");
+  return unsupported(field, "no tool can be forced; use \"auto\" or \"none\"");
+}
+
+Status read_tools(const Field& field, Draft& draft) {
+  const JsonValue::Array* tools = field.value.as_array();
+  if (field.value.is_null() || (tools != nullptr && tools->empty())) return {};
+  if (tools == nullptr) return field.mismatch("an array of tools");
+  for (size_t i = 0; i < tools->size(); ++i) {
+    const Field tool{str(field.name, "[", i, "]"), (*tools)[i]};
+    if (tool.value.as_object() == nullptr) return tool.mismatch("an object");
+  }
+  draft.request.call.tools = std::make_shared<const JsonValue>(field.value);
+  return {};
+}
+
+Status read_template_variables(const Field& field, Draft& draft) {
+  if (field.value.is_null()) return {};
+  if (field.value.as_object() == nullptr) return field.mismatch("an object");
+  draft.request.call.template_variables = std::make_shared<const JsonValue>(field.value);
+  return {};
 }
 
 Status read_modalities(const Field& field, Draft&) {
@@ -156,6 +178,7 @@ constexpr KnownField kFields[] = {
     {"response_format", kBoth, read_response_format},
     {"modalities", kChat, read_modalities},
     {"tool_choice", kChat, read_tool_choice},
+    {"tools", kChat, read_tools},
 
     {"top_k", kBoth, [](F f, Draft& d) { return f.read(&d.sampling().top_k); }},
     {"min_p", kBoth, [](F f, Draft& d) { return f.read(&d.sampling().min_p); }},
@@ -177,6 +200,9 @@ constexpr KnownField kFields[] = {
      [](F f, Draft& d) { return f.read(&d.request.call.include_stop_str_in_output); }},
     {"add_generation_prompt", kChat,
      [](F f, Draft& d) { return f.read(&d.request.call.add_generation_prompt); }},
+    {"continue_final_message", kChat,
+     [](F f, Draft& d) { return f.read(&d.request.call.continue_final_message); }},
+    {"chat_template_kwargs", kChat, read_template_variables},
     {"add_special_tokens", kText,
      [](F f, Draft& d) { return f.read(&d.request.call.add_special_tokens); }},
     {"cache_salt", kBoth, [](F f, Draft& d) { return f.read(&d.request.call.cache_salt); }},
@@ -203,7 +229,6 @@ constexpr struct {
   std::string_view name;
   Endpoints endpoints;
 } kRefused[] = {
-    {"tools", kChat},
     {"functions", kChat},
     {"function_call", kChat},
     {"audio", kChat},
@@ -211,10 +236,8 @@ constexpr struct {
     {"reasoning_effort", kChat},
     {"verbosity", kChat},
     {"echo", kChat},
-    {"continue_final_message", kChat},
     {"add_special_tokens", kChat},
     {"chat_template", kChat},
-    {"chat_template_kwargs", kChat},
     {"documents", kChat},
     {"mm_processor_kwargs", kChat},
     {"suffix", kText},
@@ -260,6 +283,7 @@ Status read_one(const Field& field, Endpoints endpoint, Draft& draft) {
 
 Status settle_lengths(Draft& draft) {
   ApiRequest& request = draft.request;
+  if (draft.no_tools) request.call.tools = nullptr;
   if (draft.max_completion_tokens) draft.max_tokens = draft.max_completion_tokens;
   // A chat answers at the length it needs; the older API stops at its default of 16 tokens.
   request.call.max_tokens_given = draft.max_tokens.has_value() || !request.chat;

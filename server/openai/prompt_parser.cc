@@ -40,6 +40,53 @@ Status parse_content(const Field& field, std::string* out) {
   return {};
 }
 
+// A call's arguments arrive as JSON in a string; templates want what it says.
+Status read_arguments(const Field& call, JsonValue* out) {
+  const JsonValue* function = out->find("function");
+  const JsonValue* arguments = function == nullptr ? nullptr : function->find("arguments");
+  if (arguments == nullptr || arguments->as_string() == nullptr) return {};
+  Result<JsonValue> parsed = JsonValue::parse(*arguments->as_string());
+  if (!parsed.ok() || parsed->as_object() == nullptr) {
+    return Field{call.name + ".function.arguments", *arguments}.wrong(
+        "it must hold a JSON object, as text");
+  }
+  for (auto& [name, value] : *out->mutable_object()) {
+    if (name != "function") continue;
+    for (auto& [key, member] : *value.mutable_object()) {
+      if (key == "arguments") member = std::move(parsed).value();
+    }
+  }
+  return {};
+}
+
+// What a template may ask about tools: the calls of an assistant, the call that a tool answers.
+Status read_tool_members(const Field& field, ChatMessage* out) {
+  JsonValue::Object more;
+  if (const JsonValue* calls = field.value.find("tool_calls");
+      calls != nullptr && !calls->is_null()) {
+    const Field all{field.name + ".tool_calls", *calls};
+    if (calls->as_array() == nullptr) return all.mismatch("an array of calls");
+    JsonValue::Array list = *calls->as_array();
+    for (size_t i = 0; i < list.size(); ++i) {
+      const Field call{str(all.name, "[", i, "]"), list[i]};
+      if (list[i].as_object() == nullptr) return call.mismatch("an object");
+      JsonValue copy = list[i];
+      SLUICE_RETURN_IF_ERROR(read_arguments(call, &copy));
+      list[i] = std::move(copy);
+    }
+    if (!list.empty()) more.emplace_back("tool_calls", JsonValue(std::move(list)));
+  }
+  for (const char* key : {"tool_call_id", "reasoning_content"}) {
+    const JsonValue* value = field.value.find(key);
+    if (value == nullptr || value->is_null()) continue;
+    if (value->as_string() == nullptr)
+      return Field{str(field.name, ".", key), *value}.mismatch("a string");
+    more.emplace_back(key, *value);
+  }
+  if (!more.empty()) out->more = std::make_shared<const JsonValue>(std::move(more));
+  return {};
+}
+
 Status parse_message(const Field& field, ChatMessage* out) {
   if (field.value.as_object() == nullptr) return field.mismatch("an object");
   const JsonValue missing;
@@ -50,10 +97,10 @@ Status parse_message(const Field& field, ChatMessage* out) {
   const Field role = member("role");
   if (role.value.as_string() == nullptr) return role.mismatch("a string");
   SLUICE_RETURN_IF_ERROR(role.read(&out->role));
-  if (out->role == "tool" || out->role == "function") {
-    return unsupported(role, "tool messages are not supported");
+  if (out->role == "function") {
+    return unsupported(role, "use role \"tool\"; function messages are not supported");
   }
-  for (const char* key : {"tool_calls", "function_call", "audio"}) {
+  for (const char* key : {"function_call", "audio"}) {
     const Field call = member(key);
     const JsonValue::Array* array = call.value.as_array();
     if (!call.value.is_null() && (array == nullptr || !array->empty())) {
@@ -61,7 +108,13 @@ Status parse_message(const Field& field, ChatMessage* out) {
     }
   }
   SLUICE_RETURN_IF_ERROR(member("name").read(&out->name));
-  return parse_content(member("content"), &out->content);
+  SLUICE_RETURN_IF_ERROR(read_tool_members(field, out));
+  const Field content = member("content");
+  if (content.value.is_null() && out->more != nullptr && out->more->find("tool_calls") != nullptr) {
+    out->has_content = false;
+    return {};
+  }
+  return parse_content(content, &out->content);
 }
 
 }  // namespace

@@ -135,6 +135,50 @@ std::string to_lower(std::string_view text) {
   });
 }
 
+std::string to_upper(std::string_view text) {
+  return map_codes(text, [](CodePoint code, std::string& out) {
+    if (code == 0xDF) {  // the common letter that becomes two
+      out += "SS";
+    } else {
+      append(out, utf8proc_toupper(code));
+    }
+  });
+}
+
+uint32_t code_point_at(std::string_view text) {
+  return static_cast<uint32_t>(first_of(text).first);
+}
+
+bool is_printable(std::string_view text) {
+  const CodePoint code = first_of(text).first;
+  switch (utf8proc_category(code)) {
+    case UTF8PROC_CATEGORY_CC:
+    case UTF8PROC_CATEGORY_CF:
+    case UTF8PROC_CATEGORY_CS:
+    case UTF8PROC_CATEGORY_CO:
+    case UTF8PROC_CATEGORY_CN:
+    case UTF8PROC_CATEGORY_ZL:
+    case UTF8PROC_CATEGORY_ZP:
+      return false;
+    case UTF8PROC_CATEGORY_ZS:
+      return code == ' ';
+    default:
+      return true;
+  }
+}
+
+bool is_letter(std::string_view text) {
+  const auto category = utf8proc_category(first_of(text).first);
+  return category >= UTF8PROC_CATEGORY_LU && category <= UTF8PROC_CATEGORY_LO;
+}
+
+bool is_digit(std::string_view text) {
+  return utf8proc_category(first_of(text).first) == UTF8PROC_CATEGORY_ND;
+}
+
+bool is_upper(std::string_view text) { return utf8proc_isupper(first_of(text).first) != 0; }
+bool is_lower(std::string_view text) { return utf8proc_islower(first_of(text).first) != 0; }
+
 std::string without_marks(std::string_view text) {
   return map_codes(text, [](CodePoint code, std::string& out) {
     const auto category = utf8proc_category(code);

@@ -1,6 +1,7 @@
 // Unicode properties and normal forms of text, by utf8proc. The only file that sees the library.
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <string_view>
 
@@ -12,8 +13,18 @@ enum class UnicodeForm { kNfc, kNfd, kNfkc, kNfkd };
 // Source: Unicode Standard Annex #15.
 std::string to_form(std::string_view text, UnicodeForm form);
 
-// Each code point in lower case, without looking at its neighbours.
+// Each code point in lower or upper case, without looking at its neighbours.
 std::string to_lower(std::string_view text);
+std::string to_upper(std::string_view text);
+
+// The first code point of valid UTF-8, not empty; whether it is visible, or a space; a letter; a
+// digit; of upper or lower case.
+uint32_t code_point_at(std::string_view text);
+bool is_printable(std::string_view text);
+bool is_letter(std::string_view text);
+bool is_digit(std::string_view text);
+bool is_upper(std::string_view text);
+bool is_lower(std::string_view text);
 
 // Without combining marks (categories Mn, Mc, Me).
 std::string without_marks(std::string_view text);

@@ -12,14 +12,21 @@
 namespace sluice::jinja {
 
 // Recursive descent. Precedence is Jinja's, loosest first:
-//   a if b else c . or . and . not . == != < <= > >= in . + - . ~ . * // % . unary - . "." [] | is
+//   a if b else c . or . and . not . == != < <= > >= in . + - . ~ . * / // % . ** . unary + - .
+//   "." [] () . | is
 class ExpressionParser {
  public:
   explicit ExpressionParser(TokenCursor& cursor) : cursor_(cursor) {}
 
   ExpressionPtr expression();
-  // Without `a if b else c`, as Jinja wants it in {% for %}.
-  ExpressionPtr or_expression();
+  // Without `a if b else c`, as Jinja wants it in {% for %}; with commas, a tuple.
+  ExpressionPtr iterated();
+  // An expression, or several with commas: a tuple.
+  ExpressionPtr tuple_or_expression();
+  // x | f | g, after `value` and at the first |.
+  ExpressionPtr filters_of(ExpressionPtr value);
+  // f | g of a block's body.
+  ExpressionPtr filters_of_body(int line, bool after_bar);
 
  private:
   using Kind = Expression::Kind;
@@ -34,32 +41,37 @@ class ExpressionParser {
                           std::vector<ExpressionPtr> operands);
   ExpressionPtr literal(int line, Value value);
   ExpressionPtr fail(int line, const std::string& what);
+  void check_depth(Expression& node, const Expression& child);
 
+  ExpressionPtr tuple(ExpressionPtr first, ExpressionPtr (ExpressionParser::*item)());
+  ExpressionPtr or_expression();
   ExpressionPtr and_expression();
   ExpressionPtr not_expression();
   ExpressionPtr comparison();
   ExpressionPtr sum() { return chain({"+", "-"}, &ExpressionParser::concatenation); }
   ExpressionPtr concatenation() { return chain({"~"}, &ExpressionParser::product); }
-  ExpressionPtr product();
+  ExpressionPtr product() { return chain({"*", "/", "//", "%"}, &ExpressionParser::power); }
+  ExpressionPtr power() { return chain({"**"}, &ExpressionParser::unary); }
   ExpressionPtr unary();
-  ExpressionPtr negated_operand();
-  ExpressionPtr with_attributes(ExpressionPtr value);
-  ExpressionPtr with_filters(ExpressionPtr value);
+  ExpressionPtr signed_operand();
+  ExpressionPtr with_postfixes(ExpressionPtr value);
   ExpressionPtr attribute(ExpressionPtr value, int line);
   ExpressionPtr subscript(ExpressionPtr value, int line);
   ExpressionPtr filter(ExpressionPtr value);
   ExpressionPtr test(ExpressionPtr value);
+  void test_arguments(Expression& node);
+  void arguments(Expression& node);  // up to and with the closing bracket
   ExpressionPtr primary();
+  ExpressionPtr parenthesis(int line);
+  ExpressionPtr list_literal(int line);
+  ExpressionPtr dict_literal(int line);
   ExpressionPtr name(int line);
-  ExpressionPtr integer();
 
   // Left-associative: operand (operator operand)*.
   ExpressionPtr chain(std::initializer_list<std::string_view> operators,
                       ExpressionPtr (ExpressionParser::*operand)());
   // The comparison at hand, consumed: an operator, "in" or "not in"; else empty.
   std::string accept_comparison();
-  // Expressions up to the closing bracket, which is consumed.
-  std::vector<ExpressionPtr> expressions_until(std::string_view bracket);
 
   TokenCursor& cursor_;
   int depth_ = 0;

@@ -1,244 +1,277 @@
-// Filters keep the marks of the text that they pass on.
+// Filters of texts and numbers, and the table of all. They keep the marks of the text they pass on.
 #include "server/text/jinja/filters.h"
 
 #include <algorithm>
 #include <array>
-#include <string>
+#include <charconv>
+#include <cmath>
 
 #include "base/text.h"
-#include "server/text/utf8.h"
+#include "server/text/hf/unicode.h"
+#include "server/text/jinja/json_writer.h"
+#include "server/text/jinja/operators.h"
+#include "server/text/jinja/text_ops.h"
 
 namespace sluice::jinja {
 namespace {
 
-// What Python's str.strip() removes, as UTF-8.
-constexpr std::array<std::string_view, 29> kStripped = {" ",
-                                                        "\t",
-                                                        "\n",
-                                                        "\v",
-                                                        "\f",
-                                                        "\r",
-                                                        "\x1C",
-                                                        "\x1D",
-                                                        "\x1E",
-                                                        "\x1F",
-                                                        "\xC2\x85",
-                                                        "\xC2\xA0",
-                                                        "\xE1\x9A\x80",
-                                                        "\xE2\x80\x80",
-                                                        "\xE2\x80\x81",
-                                                        "\xE2\x80\x82",
-                                                        "\xE2\x80\x83",
-                                                        "\xE2\x80\x84",
-                                                        "\xE2\x80\x85",
-                                                        "\xE2\x80\x86",
-                                                        "\xE2\x80\x87",
-                                                        "\xE2\x80\x88",
-                                                        "\xE2\x80\x89",
-                                                        "\xE2\x80\x8A",
-                                                        "\xE2\x80\xA8",
-                                                        "\xE2\x80\xA9",
-                                                        "\xE2\x80\xAF",
-                                                        "\xE2\x81\x9F",
-                                                        "\xE3\x80\x80"};
-
-size_t leading_space(std::string_view text) {
-  size_t size = 0;
-  for (bool found = true; found;) {
-    found = false;
-    for (const std::string_view space : kStripped) {
-      if (!text.substr(size).starts_with(space)) continue;
-      size += space.size();
-      found = true;
-      break;
-    }
-  }
-  return size;
+Value trim(Runtime& runtime, const Value& value, const Arguments& arguments) {
+  const Bound bound(runtime, arguments, {"chars"});
+  const bool given = bound.has(0) && !bound[0].is<Value::None>();
+  return runtime.text(strip(runtime.printed(value), given ? bound.text(0, "") : "", Ends::kBoth));
 }
 
-size_t trailing_space(std::string_view text) {
-  size_t size = 0;
-  for (bool found = true; found;) {
-    found = false;
-    for (const std::string_view space : kStripped) {
-      if (!text.substr(0, text.size() - size).ends_with(space)) continue;
-      size += space.size();
-      found = true;
-      break;
-    }
-  }
-  return size;
+Value upper(Runtime& runtime, const Value& value, const Arguments& arguments) {
+  const Bound bound(runtime, arguments, {});
+  return runtime.text(
+      runtime.printed(value).map([](const std::string& text) { return to_upper(text); }));
 }
 
-Result<Value> trim(const Value& value, const std::vector<Value>& /*arguments*/) {
-  const auto* text = value.as<Value::Text>();
-  if (text == nullptr) return invalid_argument(str("trim needs a string, not ", type_name(value)));
-  const auto& spans = (*text)->spans();
-  size_t first = 0, last = spans.size();
-  while (first < last && leading_space(spans[first].text) == spans[first].text.size()) ++first;
-  while (last > first && trailing_space(spans[last - 1].text) == spans[last - 1].text.size()) {
-    --last;
-  }
-  MarkedText trimmed;
-  for (size_t i = first; i < last; ++i) {
-    std::string_view part = spans[i].text;
-    if (i == first) part.remove_prefix(leading_space(part));
-    if (i == last - 1) part.remove_suffix(trailing_space(part));
-    trimmed.append(part, spans[i].from_user);
-  }
-  return make_text(std::move(trimmed));
+Value lower(Runtime& runtime, const Value& value, const Arguments& arguments) {
+  const Bound bound(runtime, arguments, {});
+  return runtime.text(
+      runtime.printed(value).map([](const std::string& text) { return to_lower(text); }));
 }
 
-// JSON as Python's json.dumps(ensure_ascii=False) writes it. The depth of values is bounded by
-// whoever parsed them.
-class JsonWriter {
- public:
-  void write(const Value& value) {
-    if (value.as<Value::None>() != nullptr) return out_.append("null", false);
-    if (const bool* flag = value.as<bool>()) return out_.append(*flag ? "true" : "false", false);
-    if (const int64_t* number = value.as<int64_t>()) return out_.append(str(*number), false);
-    if (const auto* text = value.as<Value::Text>()) return write_text(**text);
-    if (const auto* list = value.as<Value::List>()) return write_list(**list);
-    if (const auto* dict = value.as<Value::Dict>()) return write_dict(**dict);
-    has_undefined_ = true;
-  }
-  bool has_undefined() const { return has_undefined_; }
-  MarkedText take() { return std::move(out_); }
-
- private:
-  void write_text(const MarkedText& text) {
-    out_.append("\"", false);
-    for (const MarkedText::Span& span : text.spans())
-      out_.append(escaped(span.text), span.from_user);
-    out_.append("\"", false);
-  }
-  void write_list(const std::vector<Value>& list) {
-    const char* separator = "[";
-    for (const Value& item : list) {
-      out_.append(separator, false);
-      write(item);
-      separator = ", ";
-    }
-    out_.append(list.empty() ? "[]" : "]", false);
-  }
-  void write_dict(const std::vector<std::pair<std::string, Value>>& dict) {
-    const char* separator = "{";
-    for (const auto& [key, item] : dict) {
-      out_.append(separator, false);
-      write_text(MarkedText(key, false));
-      out_.append(": ", false);
-      write(item);
-      separator = ", ";
-    }
-    out_.append(dict.empty() ? "{}" : "}", false);
-  }
-  static std::string escaped(std::string_view text) {
-    static constexpr std::string_view kSpecial = "\"\\\b\f\n\r\t";
-    static constexpr std::string_view kLetters = "\"\\bfnrt";
-    static constexpr std::string_view kHex = "0123456789abcdef";
-    std::string result;
-    for (const char c : text) {
-      const auto byte = static_cast<uint8_t>(c);
-      if (const size_t found = kSpecial.find(c); found != std::string_view::npos) {
-        result += '\\';
-        result += kLetters[found];
-      } else if (byte < 0x20) {
-        result += "\\u00";
-        result += kHex[byte >> 4];
-        result += kHex[byte & 15];
-      } else {
-        result += c;
-      }
-    }
-    return result;
-  }
-
-  MarkedText out_;
-  bool has_undefined_ = false;
-};
-
-Result<Value> to_json(const Value& value, const std::vector<Value>& /*arguments*/) {
-  JsonWriter writer;
-  writer.write(value);
-  if (writer.has_undefined()) return invalid_argument("tojson of an undefined value");
-  return make_text(writer.take());
+Value capitalize_filter(Runtime& runtime, const Value& value, const Arguments& arguments) {
+  const Bound bound(runtime, arguments, {});
+  return runtime.text(capitalize(runtime.printed(value)));
 }
 
-int64_t code_points(std::string_view text) {
-  return std::count_if(text.begin(), text.end(), [](char c) { return (c & 0xC0) != 0x80; });
+// Words end at white space, hyphens and opening brackets, not at apostrophes.
+Value title_filter(Runtime& runtime, const Value& value, const Arguments& arguments) {
+  const Bound bound(runtime, arguments, {});
+  return runtime.text(title(runtime.printed(value), [](std::string_view c) {
+    return is_python_space(c) ||
+           (c.size() == 1 && std::string_view("-({[<").find(c[0]) != std::string_view::npos);
+  }));
 }
 
-Result<Value> length(const Value& value, const std::vector<Value>& /*arguments*/) {
+Value replace_filter(Runtime& runtime, const Value& value, const Arguments& arguments) {
+  const Bound bound(runtime, arguments, {"old", "new", "count"});
+  const std::string from = runtime.printed(bound[0]).flat();
+  if (from.empty()) return runtime.fail("replace of an empty string");
+  return replace(runtime, runtime.printed(value), from, runtime.printed(bound[1]),
+                 bound[2].is<Value::None>() ? -1 : bound.integer(2, -1));
+}
+
+Value indent(Runtime& runtime, const Value& value, const Arguments& arguments) {
+  const Bound bound(runtime, arguments, {"width", "first", "blank"});
+  const bool by_text = bound[0].is<Value::Text>();
+  const int64_t width = by_text ? 0 : bound.integer(0, 4);
+  const auto spaces = static_cast<size_t>(std::max<int64_t>(width, 0));
+  if (!runtime.may_make_text(spaces)) return {};
+  const MarkedText prefix =
+      by_text ? **bound[0].as<Value::Text>() : MarkedText(std::string(spaces, ' '), false);
+  MarkedText whole = runtime.printed(value);
+  whole.append("\n", false);
+  MarkedText out;
+  bool first = true;
+  for (const MarkedText& line : split_lines(whole, /*keep_ends=*/false)) {
+    if (!runtime.may_make_text(prefix.size() + line.size())) return {};
+    if (!first) out.append("\n", false);
+    const bool wanted = first ? bound.flag(1, false) : line.size() > 0 || bound.flag(2, false);
+    if (wanted) out.append(prefix);
+    out.append(line);
+    first = false;
+  }
+  return make_text(std::move(out));
+}
+
+Value to_json_filter(Runtime& runtime, const Value& value, const Arguments& arguments) {
+  const Bound bound(runtime, arguments, {"ensure_ascii", "indent", "separators", "sort_keys"});
+  JsonStyle style;
+  style.ascii = bound.flag(0, false);
+  style.sort_keys = bound.flag(3, false);
+  if (bound.has(1) && !bound[1].is<Value::None>()) {
+    style.indent = std::max<int64_t>(bound.integer(1, 0), 0);
+    style.between.assign(1, ',');
+  }
+  if (bound.has(2) && !bound[2].is<Value::None>()) {
+    const auto* pair = bound[2].as<Value::List>();
+    if (pair == nullptr || (*pair)->items.size() != 2) {
+      return runtime.fail("separators must be two strings");
+    }
+    const MarkedText between = runtime.printed((*pair)->items[0]);
+    const MarkedText behind_key = runtime.printed((*pair)->items[1]);
+    if (between.has_user_text() || behind_key.has_user_text()) {
+      return runtime.fail("separators must be the template's own");
+    }
+    style.between = between.flat();
+    style.behind_key = behind_key.flat();
+  }
+  return runtime.text(to_json(runtime, value, style));
+}
+
+Value length(Runtime& runtime, const Value& value, const Arguments& arguments) {
+  const Bound bound(runtime, arguments, {});
   if (const auto* text = value.as<Value::Text>()) {
     int64_t count = 0;
-    for (const MarkedText::Span& span : (*text)->spans()) count += code_points(span.text);
+    for (const MarkedText::Span& span : (*text)->spans()) count += count_code_points(span.text);
     return Value{count};
   }
-  if (const auto* list = value.as<Value::List>()) return Value{int64_t((*list)->size())};
-  if (const auto* dict = value.as<Value::Dict>()) return Value{int64_t((*dict)->size())};
-  if (value.as<Value::Undefined>() != nullptr) return Value{int64_t{0}};
-  return invalid_argument(str("length needs a string, list or mapping, not ", type_name(value)));
-}
-
-Result<Value> end_of(const Value& value, const char* filter, bool first) {
   const auto* list = value.as<Value::List>();
-  if (list == nullptr) {
-    return invalid_argument(str(filter, " needs a list, not ", type_name(value)));
+  if (list != nullptr && (*list)->kind != ListKind::kGenerator) {
+    return Value{static_cast<int64_t>((*list)->items.size())};
   }
-  if ((*list)->empty()) return Value{Value::Undefined{str(filter, " of an empty list")}};
-  return first ? (*list)->front() : (*list)->back();
+  if (const auto* dict = value.as<Value::Dict>()) {
+    return Value{static_cast<int64_t>((*dict)->items.size())};
+  }
+  if (value.is<Value::Undefined>()) return Value{int64_t{0}};
+  return runtime.fail(str("a value of type ", type_name(value), " has no length"));
 }
 
-Result<Value> first(const Value& value, const std::vector<Value>& /*arguments*/) {
-  return end_of(value, "first", true);
+Value or_default(Runtime& runtime, const Value& value, const Arguments& arguments) {
+  const Bound bound(runtime, arguments, {"default_value", "boolean"});
+  const bool replaced = value.is<Value::Undefined>() || (bound.flag(1, false) && !truthy(value));
+  if (!replaced) return value;
+  return bound.has(0) ? bound[0] : make_text("", false);
 }
 
-Result<Value> last(const Value& value, const std::vector<Value>& /*arguments*/) {
-  return end_of(value, "last", false);
+Value to_string(Runtime& runtime, const Value& value, const Arguments& arguments) {
+  const Bound bound(runtime, arguments, {});
+  return runtime.text(runtime.printed(value));
 }
 
-// default(fallback = "", also_if_false = false)
-Result<Value> or_default(const Value& value, const std::vector<Value>& arguments) {
-  const bool also_if_false = arguments.size() > 1 && truthy(arguments[1]);
-  const bool use_default =
-      value.as<Value::Undefined>() != nullptr || (also_if_false && !truthy(value));
-  if (!use_default) return value;
-  return arguments.empty() ? make_text("", false) : arguments[0];
-}
-
-constexpr std::array<Filter, 6> kFilters = {{{"default", 2, or_default},
-                                             {"first", 0, first},
-                                             {"last", 0, last},
-                                             {"length", 0, length},
-                                             {"tojson", 0, to_json},
-                                             {"trim", 0, trim}}};
-
+// The whole of a text, spaces at its ends aside, as a number.
 template <typename T>
-bool is(const Value& value) {
-  return value.as<T>() != nullptr;
+std::optional<T> parse(const Value& value) {
+  const auto* text = value.as<Value::Text>();
+  if (text == nullptr) return std::nullopt;
+  const std::string flat = strip(**text, "", Ends::kBoth).flat();
+  const char* begin = flat.data() + (flat.starts_with('+') ? 1 : 0);
+  T number{};
+  const auto [end, error] = std::from_chars(begin, flat.data() + flat.size(), number);
+  if (error != std::errc() || end != flat.data() + flat.size()) return std::nullopt;
+  return number;
 }
 
-constexpr std::array<Test, 7> kTests = {
-    {{"defined", [](const Value& value) { return !is<Value::Undefined>(value); }},
-     {"undefined", is<Value::Undefined>},
-     {"none", is<Value::None>},
-     {"boolean", is<bool>},
-     {"integer", is<int64_t>},
-     {"string", is<Value::Text>},
-     {"mapping", is<Value::Dict>}}};
+Value to_integer(Runtime& runtime, const Value& value, const Arguments& arguments) {
+  const Bound bound(runtime, arguments, {"default"});
+  const Value fallback = bound.has(0) ? bound[0] : Value{int64_t{0}};
+  if (const auto integer = as_integer(value)) return Value{*integer};
+  if (const auto integer = parse<int64_t>(value)) return Value{*integer};
+  const auto number = value.is<double>() ? as_number(value) : parse<double>(value);
+  if (!number || !(std::fabs(*number) < 9e18)) return fallback;
+  return Value{static_cast<int64_t>(*number)};
+}
+
+Value to_float(Runtime& runtime, const Value& value, const Arguments& arguments) {
+  const Bound bound(runtime, arguments, {"default"});
+  if (const auto number = as_number(value)) return Value{*number};
+  if (const auto number = parse<double>(value)) return Value{*number};
+  return bound.has(0) ? bound[0] : Value{0.0};
+}
+
+Value absolute(Runtime& runtime, const Value& value, const Arguments& arguments) {
+  const Bound bound(runtime, arguments, {});
+  if (const auto integer = as_integer(value)) {
+    return *integer < 0 ? binary(runtime, "-", Value{int64_t{0}}, Value{*integer})
+                        : Value{*integer};
+  }
+  if (const auto number = as_number(value)) return Value{std::fabs(*number)};
+  return runtime.fail(str("abs of a value of type ", type_name(value)));
+}
+
+Value round_filter(Runtime& runtime, const Value& value, const Arguments& arguments) {
+  const Bound bound(runtime, arguments, {"precision", "method"});
+  const int64_t precision = std::clamp<int64_t>(bound.integer(0, 0), 0, 15);
+  const std::string method = bound.text(1, "common");
+  const auto number = as_number(value);
+  if (!number) return runtime.fail(str("round of a value of type ", type_name(value)));
+  if (as_integer(value) && method == "common") return Value{*as_integer(value)};
+  const double scale = std::pow(10.0, static_cast<double>(precision));
+  if (method == "ceil") return Value{std::ceil(*number * scale) / scale};
+  if (method == "floor") return Value{std::floor(*number * scale) / scale};
+  // As Python rounds: the nearest by the exact value, ties to even.
+  std::array<char, 400> buffer{};
+  const auto end = std::to_chars(buffer.data(), buffer.data() + buffer.size(), *number,
+                                 std::chars_format::fixed, static_cast<int>(precision));
+  double rounded = 0;
+  std::from_chars(buffer.data(), end.ptr, rounded);
+  return Value{rounded};
+}
+
+Value escape(Runtime& runtime, const Value& value, const Arguments& arguments) {
+  const Bound bound(runtime, arguments, {});
+  return runtime.text(runtime.printed(value).map([](const std::string& text) {
+    std::string out;
+    for (const char c : text) {
+      switch (c) {
+        case '&':
+          out += "&amp;";
+          break;
+        case '<':
+          out += "&lt;";
+          break;
+        case '>':
+          out += "&gt;";
+          break;
+        case '\'':
+          out += "&#39;";
+          break;
+        case '"':
+          out += "&#34;";
+          break;
+        default:
+          out += c;
+      }
+    }
+    return out;
+  }));
+}
+
+Value format_filter(Runtime& runtime, const Value& value, const Arguments& arguments) {
+  if (!arguments.named.empty()) return runtime.fail("format by names is not supported");
+  return format_percent(runtime, runtime.printed(value),
+                        make_list(arguments.positional, ListKind::kTuple));
+}
+
+constexpr std::array<Filter, 38> kFilters = {{{"abs", absolute},
+                                              {"capitalize", capitalize_filter},
+                                              {"count", length},
+                                              {"d", or_default},
+                                              {"default", or_default},
+                                              {"dictsort", dictsort_filter},
+                                              {"e", escape},
+                                              {"escape", escape},
+                                              {"first", first_filter},
+                                              {"float", to_float},
+                                              {"format", format_filter},
+                                              {"indent", indent},
+                                              {"int", to_integer},
+                                              {"items", items_filter},
+                                              {"join", join_filter},
+                                              {"last", last_filter},
+                                              {"length", length},
+                                              {"list", list_filter},
+                                              {"lower", lower},
+                                              {"map", map_filter},
+                                              {"max", max_filter},
+                                              {"min", min_filter},
+                                              {"reject", reject_filter},
+                                              {"rejectattr", rejectattr_filter},
+                                              {"replace", replace_filter},
+                                              {"reverse", reverse_filter},
+                                              {"round", round_filter},
+                                              {"safe", to_string},
+                                              {"select", select_filter},
+                                              {"selectattr", selectattr_filter},
+                                              {"sort", sort_filter},
+                                              {"string", to_string},
+                                              {"sum", sum_filter},
+                                              {"title", title_filter},
+                                              {"tojson", to_json_filter},
+                                              {"trim", trim},
+                                              {"unique", unique_filter},
+                                              {"upper", upper}}};
 
 }  // namespace
 
 const Filter* find_filter(std::string_view name) {
-  const auto found = std::find_if(kFilters.begin(), kFilters.end(),
-                                  [&](const Filter& filter) { return filter.name == name; });
-  return found == kFilters.end() ? nullptr : &*found;
-}
-
-const Test* find_test(std::string_view name) {
-  const auto found = std::find_if(kTests.begin(), kTests.end(),
-                                  [&](const Test& test) { return test.name == name; });
-  return found == kTests.end() ? nullptr : &*found;
+  const auto* found = std::find_if(kFilters.begin(), kFilters.end(),
+                                   [&](const Filter& filter) { return filter.name == name; });
+  return found == kFilters.end() ? nullptr : found;
 }
 
 }  // namespace sluice::jinja

@@ -93,9 +93,40 @@ class Lexer {
     skip(text.size() + 2 + (sign == '-' || sign == '+' ? 1 : 0));
     if (kind == '#') {
       comment();
-    } else {
+    } else if (kind != '%' || !raw_block()) {
       tag_body(kind == '{');
     }
+  }
+
+  // {% raw %} ... {% endraw %}: text as it stands. False, and nothing consumed: no such tag.
+  bool raw_block() {
+    const auto tag_end = [&](size_t from, std::string_view name) -> size_t {  // behind %}, or npos
+      size_t at = rest().find_first_not_of(kSpaces, from);
+      if (at == std::string::npos || !rest().substr(at).starts_with(name)) return std::string::npos;
+      at = rest().find_first_not_of(kSpaces, at + name.size());
+      if (at != std::string::npos && (rest()[at] == '-' || rest()[at] == '+')) ++at;
+      const bool closed = at != std::string::npos && rest().substr(at).starts_with("%}");
+      return closed ? at + 2 : std::string::npos;
+    };
+    const size_t begin = tag_end(0, "raw");
+    if (begin == std::string::npos) return false;
+    const char begin_sign = rest()[begin - 3];
+    skip(begin);
+    after_tag(begin_sign, /*trims_newline=*/false);
+    for (size_t tag = rest().find("{%"); tag != std::string::npos;
+         tag = rest().find("{%", tag + 2)) {
+      const char sign = tag + 2 < rest().size() ? rest()[tag + 2] : ' ';
+      const size_t end = tag_end(tag + 2 + (sign == '-' || sign == '+' ? 1 : 0), "endraw");
+      if (end == std::string::npos) continue;
+      const std::string_view kept = before_tag(rest().substr(0, tag), '%', sign);
+      if (!kept.empty()) add(Token::Kind::kText, std::string(kept));
+      const char end_sign = rest()[end - 3];
+      skip(end);
+      after_tag(end_sign, /*trims_newline=*/true);
+      return true;
+    }
+    fail("a raw block has no end: {% endraw %} is missing");
+    return true;
   }
 
   // What remains of the text before a tag.
@@ -131,16 +162,19 @@ class Lexer {
   void tag_body(bool is_output) {
     add(is_output ? Token::Kind::kOutputBegin : Token::Kind::kBlockBegin);
     const std::string_view end = is_output ? "}}" : "%}";
+    int open = 0;  // mappings; inside them }} closes two
     while (status_.ok()) {
       skip(std::min(rest().find_first_not_of(kSpaces), rest().size()));
       if (at_ == source_.size()) return fail(str("a tag has no end: ", end, " is missing"));
       const char sign = rest().front();
       const size_t sign_size = (sign == '-' || sign == '+') && rest().substr(1).starts_with(end);
-      if (sign_size > 0 || at(end)) {
+      if (open == 0 && (sign_size > 0 || at(end))) {
         add(is_output ? Token::Kind::kOutputEnd : Token::Kind::kBlockEnd);
         skip(sign_size + end.size());
         return after_tag(sign_size > 0 ? sign : ' ', !is_output);
       }
+      if (sign == '{') ++open;
+      if (sign == '}') open = std::max(open - 1, 0);
       expression_token();
     }
   }
@@ -167,18 +201,36 @@ class Lexer {
     fail(str("unexpected character '", first, "'"));
   }
 
+  // Digits, with _ between them; a fraction; an exponent.
   void number() {
-    int64_t value = 0;
-    const char* begin = source_.data() + at_;
-    const auto [end, error] = std::from_chars(begin, source_.data() + source_.size(), value);
-    const auto size = static_cast<size_t>(end - begin);
-    const char next = size < rest().size() ? rest()[size] : ' ';
-    const bool fraction = next == '.' && size + 1 < rest().size() && is_digit(rest()[size + 1]);
-    if (error != std::errc() || fraction || is_name_start(next)) {
-      return fail("only integers of 64 bits are supported as numbers");
+    const auto digits = [&](size_t from) {
+      size_t end = from;
+      while (end < rest().size() && (is_digit(rest()[end]) || (rest()[end] == '_' && end > from))) {
+        ++end;
+      }
+      return end;
+    };
+    const auto char_at = [&](size_t i) { return i < rest().size() ? rest()[i] : ' '; };
+    size_t end = digits(0);
+    const size_t integer_end = end;
+    if (char_at(end) == '.' && is_digit(char_at(end + 1))) end = digits(end + 1);
+    if (char_at(end) == 'e' || char_at(end) == 'E') {
+      const bool sign = char_at(end + 1) == '-' || char_at(end + 1) == '+';
+      const size_t exponent = end + (sign ? 2 : 1);
+      if (is_digit(char_at(exponent))) end = digits(exponent);
     }
-    add(Token::Kind::kInteger, {}, value);
-    skip(size);
+    std::string text(rest().substr(0, end));
+    std::erase(text, '_');
+    Token token{end == integer_end ? Token::Kind::kInteger : Token::Kind::kFloat, line_};
+    const char* last = text.data() + text.size();
+    const auto [stop, error] = token.kind == Token::Kind::kInteger
+                                   ? std::from_chars(text.data(), last, token.integer)
+                                   : std::from_chars(text.data(), last, token.number);
+    if (error != std::errc() || stop != last || is_name_start(char_at(end))) {
+      return fail("a number that is neither an integer of 64 bits nor a float");
+    }
+    tokens_.push_back(std::move(token));
+    skip(end);
   }
 
   void string(char quote) {

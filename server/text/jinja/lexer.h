@@ -21,6 +21,7 @@ struct Token {
     kName,         // `text`
     kString,       // `text`, escapes resolved
     kInteger,      // `integer`
+    kFloat,        // `number`
     kOperator,     // `text`: one of the operators and brackets
     kEnd,          // of the source; always the last token
   };
@@ -28,6 +29,7 @@ struct Token {
   int line;  // from 1
   std::string text = {};
   int64_t integer = 0;
+  double number = 0;
 };
 
 // Comments are dropped. Refuses what is no token, with its line.

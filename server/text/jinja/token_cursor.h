@@ -20,6 +20,9 @@ class TokenCursor {
 
   const Token& peek() const { return tokens_[at_]; }
   const Token& peek_second() const { return at_ + 1 < tokens_.size() ? tokens_[at_ + 1] : peek(); }
+  bool second_is_operator(std::string_view text) const {
+    return peek_second().kind == Token::Kind::kOperator && peek_second().text == text;
+  }
   const Token& next() {
     const Token& token = tokens_[at_];
     if (at_ + 1 < tokens_.size()) ++at_;
@@ -79,6 +82,8 @@ class TokenCursor {
         return "'%}'";
       case Token::Kind::kInteger:
         return str(peek().integer);
+      case Token::Kind::kFloat:
+        return str(peek().number);
       default:
         return str("'", peek().text, "'");
     }

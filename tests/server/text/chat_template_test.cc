@@ -79,8 +79,8 @@ TEST(ChatTemplate, AModelWithoutAUsableOneStillLoads) {
     return text.ok() && !text->chat_template ? text->no_chat_template.message() : "";
   };
   EXPECT_NE(refusal().find("no chat template"), std::string::npos);
-  std::ofstream(dir / "chat_template.jinja") << "{% macro f() %}";
-  EXPECT_NE(refusal().find("{% macro %} is not supported"), std::string::npos);
+  std::ofstream(dir / "chat_template.jinja") << "{% include 'x' %}";
+  EXPECT_NE(refusal().find("{% include %} is not supported"), std::string::npos);
   std::filesystem::remove_all(dir);
 }
 
@@ -98,14 +98,48 @@ TEST(ChatTemplate, AUsersSpellingOfAControlTokenStaysText) {
 }
 
 TEST(ChatTemplate, NoOperationWashesAUsersTextClean) {
-  for (const char* expression :
-       {"m.content", "m.role", "m['name']", "m.content + ''", "'' ~ m.content", "m.content | trim",
-        "m.content | tojson", "m | tojson", "messages | tojson", "none or m.content",
-        "m.content if true else ''", "(messages | first).content", "[m.content][0]",
-        "m.nothing | default(m.content)"}) {
-    const auto pieces = render_pieces(
-        std::string("{% for m in messages %}{% set x = ") + expression + " %}{{ x }}{% endfor %}",
-        {{"<s>", "<s>", "<s>"}});
+  const JsonValue more = JsonValue::parse(R"({"extra": {"<s>": ["<s>"]}, "<s>": "<s>"})").value();
+  for (const char* expression : {"m.content",
+                                 "m.role",
+                                 "m['name']",
+                                 "m.content + ''",
+                                 "'' ~ m.content",
+                                 "m.content | trim",
+                                 "m.content | tojson",
+                                 "m | tojson",
+                                 "messages | tojson",
+                                 "none or m.content",
+                                 "m.content if true else ''",
+                                 "(messages | first).content",
+                                 "[m.content][0]",
+                                 "m.nothing | default(m.content)",
+                                 "m.content | upper | lower",
+                                 "m.content[0] ~ m.content[1:]",
+                                 "m.content | replace('x', 'y')",
+                                 "'q' | replace('q', m.content)",
+                                 "'%s' % m.content",
+                                 "m.content.split('q')[0]",
+                                 "messages | map(attribute='content') | join",
+                                 "[m.content]",
+                                 "{m.content: 1} | tojson",
+                                 "m.content | indent",
+                                 "m.content | title | lower",
+                                 "m | string",
+                                 "(m.items() | list)[1][1]",
+                                 "m.content.strip().lower()",
+                                 "'{}' ~ m.content | e | safe",
+                                 "strftime_now(m.content)",
+                                 "[m.content] | sort | first",
+                                 "f(m.content)",
+                                 "g",
+                                 "m.extra",
+                                 "m | list | join",
+                                 "m.values() | last"}) {
+    const auto pieces =
+        render_pieces(std::string("{% macro f(a) %}{{ a }}{% endmacro %}{% for m in messages %}"
+                                  "{% set g %}{{ m.content }}{% endset %}{% set x = ") +
+                          expression + " %}{{ x }}{% endfor %}",
+                      {{"<s>", "<s>", "<s>", &more}});
     ASSERT_TRUE(pieces.ok()) << expression << ": " << pieces.status().message();
     for (const PromptPiece& piece : pieces.value()) EXPECT_FALSE(piece.control) << expression;
   }
@@ -174,21 +208,16 @@ TEST(ChatTemplate, RaiseExceptionRefusesTheMessages) {
 
 TEST(ChatTemplate, WhatIsMissingIsRefusedAtCompileTimeByNameAndLine) {
   const std::vector<std::pair<std::string, std::string>> cases = {
-      {"\n\n{% macro f() %}{% endmacro %}", "line 3: the statement {% macro %} is not supported"},
-      {"{{ x | upper }}", "line 1: the filter upper is not supported"},
-      {"{{ x is divisibleby 3 }}", "line 1: the test divisibleby is not supported"},
-      {"{{ strftime_now('%Y') }}", "line 1: the function strftime_now() is not supported"},
-      {"{{ x.split('a') }}", "line 1: the method .split() is not supported"},
-      {"{{ x[1:] }}", "line 1: slices ([a:b]) are not supported"},
-      {"{{ {'a': 1} }}", "line 1: mapping literals ({...}) are not supported"},
-      {"{{ 1.5 }}", "line 1: only integers of 64 bits are supported as numbers"},
-      {"{{ 1 < 2 < 3 }}", "chained comparisons are not supported"},
-      {"{{ x | tojson(indent=2) }}", "named arguments are not supported"},
-      {"{% for a, b in x %}{% endfor %}", "{% for %} with several names is not supported"},
-      {"{% for a in x if a %}{% endfor %}", "{% for %} with a condition is not supported"},
-      {"{% set ns.x = 1 %}", "{% set %} of an attribute is not supported"},
-      {"{% set x %}a{% endset %}", "{% set %} with a body is not supported"},
-      {"{{ loop.previtem }}", "loop.previtem is not supported"}};
+      {"\n\n{% include 'x' %}", "line 3: the statement {% include %} is not supported"},
+      {"{{ x | urlize }}", "line 1: the filter urlize is not supported"},
+      {"{{ x is escaped }}", "line 1: the test escaped is not supported"},
+      {"{{ f(*x) }}", "unpacked arguments (*a, **a) are not supported"},
+      {"{{ f(a=1, 2) }}", "an argument without a name stands behind one with a name"},
+      {"{% for a in x %}{% macro f() %}{% endmacro %}{% endfor %}",
+       "{% macro %} inside a loop or macro is not supported"},
+      {"{% break %}", "{% break %} outside of a loop"},
+      {"{% call f %}{% endcall %}", "{% call %} needs a call"},
+      {"{{ 99999999999999999999 }}", "neither an integer of 64 bits nor a float"}};
   for (const auto& [source, expected] : cases) {
     EXPECT_NE(compile_error(source).find(expected), std::string::npos)
         << source << ": " << compile_error(source);
@@ -199,6 +228,7 @@ TEST(ChatTemplate, SyntaxErrorsNameTheLine) {
   const std::vector<std::pair<std::string, std::string>> cases = {
       {"a\n{{ 1", "line 2: a tag has no end: }} is missing"},
       {"{% if x %}", "{% endif %} is missing"},
+      {"{% macro f() %}", "{% endmacro %} is missing"},
       {"{% for x in y %}\n{% endif %}", "line 2: {% endif %} does not belong here"},
       {"{% else %}", "{% else %} does not belong here"},
       {"{{ 'a }}", "a string has no closing quote"},
@@ -216,7 +246,8 @@ TEST(ChatTemplate, SyntaxErrorsNameTheLine) {
 TEST(ChatTemplate, WrongTypesAreRefusedWhenTheyHappen) {
   EXPECT_NE(render("{{ 'a' + 1 }}").find("string and integer"), std::string::npos);
   EXPECT_NE(render("{{ foo.bar }}").find("'foo' is undefined"), std::string::npos);
-  EXPECT_NE(render("{{ messages }}").find("use tojson"), std::string::npos);
+  EXPECT_NE(render("{{ namespace() }}").find("cannot be printed"), std::string::npos);
+  EXPECT_NE(render("{{ [1].append(2) }}").find("values cannot be changed"), std::string::npos);
   EXPECT_NE(render("{{ 1 % 0 }}").find("division by zero"), std::string::npos);
   EXPECT_NE(render("{{ 9223372036854775807 + 1 }}").find("64 bits"), std::string::npos);
 }
@@ -246,6 +277,46 @@ TEST(ChatTemplate, EveryLoopAndCopyIsBounded) {
                    Messages(40, {"user", large, ""}))
                 .find("on the way"),
             std::string::npos);
+}
+
+TEST(ChatTemplate, ShortTemplatesCannotAskForMuch) {
+  const std::vector<std::pair<std::string, std::string>> cases = {
+      {"{{ 'a' * 1000000000000 }}", "bytes of text"},
+      {"{{ [1] * 1000000000000 }}", "items on the way"},
+      {"{{ range(1000000000000) }}", "a range of more than"},
+      {"{{ 'a' | indent(1000000000000) }}", "bytes of text"},
+      {"{{ [1] | tojson(indent=1000000000000) }}", "bytes of text"},
+      {"{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}", "calls deep"},
+      {"{% macro f() %}{{ f() ~ f() }}{% endmacro %}{{ f() }}", "calls deep"},
+      {"{% for x in [1] recursive %}{{ loop([1]) }}{% endfor %}", "calls deep"},
+      {"{% set n = namespace(x=[]) %}{% for i in range(1000) %}{% set n.x = [n.x] %}{% endfor %}",
+       "nested deeper than 100 levels"},
+      {"{% set n = namespace() %}{% set n.n = n %}{{ n.n.n is defined }}", "True"},
+      {"{% set n = namespace(x='aa') %}{% for i in range(64) %}{% set n.x = n.x ~ n.x %}{% endfor "
+       "%}",
+       "bytes of text"},
+      {"{% set n = namespace() %}{% macro m() %}{% set n.c = caller %}{% endmacro %}"
+       "{% call m() %}x{% endcall %}{{ n.c() }}",
+       "after its {% call %} block has ended"},
+      {"{{ 9 ** 9999999999999 }}", "64 bits"},
+      {"{% for i in range(2000000) %}{% endfor %}", "more than"}};
+  for (const auto& [source, expected] : cases) {
+    EXPECT_NE(render(source).find(expected), std::string::npos) << source << ": " << render(source);
+  }
+}
+
+TEST(ChatTemplate, AContinuedMessageEndsThePrompt) {
+  const Result<ChatTemplate> compiled = ChatTemplate::compile(
+      "{% for m in messages %}<{{ m.role }}>{{ m.content | trim }}</s>{% endfor %}");
+  ASSERT_TRUE(compiled.ok());
+  ChatTemplateOptions options;
+  options.continue_final_message = true;
+  const auto pieces = compiled->render({{"user", "x y", ""}, {"assistant", " x y ", ""}}, options,
+                                       bytes_and_controls());
+  ASSERT_TRUE(pieces.ok()) << pieces.status().message();
+  const TokenId end = *bytes_and_controls().control_id("</s>");
+  EXPECT_EQ(pieces.value(),
+            (std::vector<PromptPiece>{{"<user>x y", {}}, {"", end}, {"<assistant>x y", {}}}));
 }
 
 }  // namespace
