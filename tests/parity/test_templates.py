@@ -95,7 +95,7 @@ def test_white_space():
 def test_families(family):
     cases = []
     for chat in CHATS:
-        for tools in (None, TOOLS):
+        for tools in (None, TOOLS) if "tools" in FAMILIES[family] else (None,):  # else they are refused
             for variables in ({}, {"enable_thinking": False}):
                 cases += [case(FAMILIES[family], chat, tools, variables, prompt) for prompt in (False, True)]
     rendered = sum(theirs(c) is not None for c in cases)
