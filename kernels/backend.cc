@@ -25,13 +25,13 @@ void check_product(const TensorView& out, const TensorView& x, const Weight& wei
   SLUICE_CHECK(out.dtype == x.dtype || out.dtype == DType::kF32);
 }
 
-void check_kv(const RaggedBatchView& batch, const KvCacheView& kv) {
+void check_kv(const Backend& backend, const RaggedBatchView& batch, const KvCacheView& kv) {
   SLUICE_CHECK(batch.host != nullptr);
   SLUICE_CHECK(kv.arena != nullptr);
   SLUICE_CHECK(kv.dtype == DType::kF32 || kv.dtype == DType::kBF16);
-  if (kv.head_dim != 64 && kv.head_dim != 128) {
+  if (!backend.supports_head_dim(kv.head_dim)) {
     fail_check(__FILE__, __LINE__,
-               str("head_dim ", kv.head_dim, " is not supported; built for 64, 128"));
+               str("this backend is not built for a head_dim of ", kv.head_dim));
   }
 }
 
@@ -92,7 +92,7 @@ void Backend::silu_mul(TensorView out, TensorView gate_up) {
 
 void Backend::rope_append_kv(TensorView qkv, int num_q_heads, const RopeTable& rope,
                              const RaggedBatchView& batch, const KvCacheView& kv) {
-  check_kv(batch, kv);
+  check_kv(*this, batch, kv);
   SLUICE_CHECK_EQ(qkv.rows, batch.num_tokens);
   SLUICE_CHECK_EQ(qkv.cols, int64_t{num_q_heads + 2 * kv.num_kv_heads} * kv.head_dim);
   SLUICE_CHECK_EQ(rope.head_dim, kv.head_dim);
@@ -101,7 +101,7 @@ void Backend::rope_append_kv(TensorView qkv, int num_q_heads, const RopeTable& r
 
 void Backend::attend(TensorView out, TensorView q, int num_q_heads, float scale,
                      const RaggedBatchView& batch, const KvCacheView& kv, const KvRunsView* runs) {
-  check_kv(batch, kv);
+  check_kv(*this, batch, kv);
   check_same_shape(out, q);
   SLUICE_CHECK_EQ(q.rows, batch.num_tokens);
   SLUICE_CHECK_EQ(q.cols, int64_t{num_q_heads} * kv.head_dim);

@@ -136,7 +136,7 @@ class Backend {
   //   j over the keys visible to row t (ragged_batch.h), cut to `runs` where not null. No key:
   //   zeros. q, out [tokens, num_q_heads * head_dim] activations, rows may be strided; must not
   //   alias
-  // Reads the cache after rope_append_kv of the same step. head_dim: 64 or 128.
+  // Reads the cache after rope_append_kv of the same step. head_dim: as supports_head_dim says.
   void attend(TensorView out, TensorView q, int num_q_heads, float scale,
               const RaggedBatchView& batch, const KvCacheView& kv, const KvRunsView* runs);
 
@@ -153,6 +153,8 @@ class Backend {
   // Takes about a second, and memory meanwhile; kResourceExhausted when there is not enough.
   virtual Result<Ceilings> measure_ceilings() = 0;
 
+  // Whether rope_append_kv and attend are built for heads of this size.
+  virtual bool supports_head_dim(int head_dim) const = 0;
   // True where a row's result never depends on the other rows of the call, to the bit.
   virtual bool batch_invariant() const = 0;
 
@@ -187,10 +189,15 @@ inline constexpr DType kCudaActivations = DType::kBF16;
 // The CPU backend on `num_threads` threads (the caller is one of them); kernels/cpu.
 std::unique_ptr<Backend> make_cpu_backend(int num_threads, DType activations = kCpuActivations);
 
+// kPortable: attention by what every card since sm_80 can do, though this one may know more: to
+// test here what runs there.
+enum class CudaAttention { kBest, kPortable };
+
 // The CUDA backend on device 0; kernels/cuda, linked where SLUICE_WITH_CUDA is defined.
 // kUnavailable without a device or driver, kUnimplemented on a card that the kernels are not built
 // for. What prepare_gemm measured is kept in files in `cache_dir`; empty: nowhere.
 Result<std::unique_ptr<Backend>> make_cuda_backend(DType activations = kCudaActivations,
-                                                   const std::string& cache_dir = {});
+                                                   const std::string& cache_dir = {},
+                                                   CudaAttention attention = CudaAttention::kBest);
 
 }  // namespace sluice

@@ -38,6 +38,9 @@ DType CheckedBackend::activation_dtype(DType weights) const {
   return subject_->activation_dtype(weights);
 }
 Result<Ceilings> CheckedBackend::measure_ceilings() { return subject_->measure_ceilings(); }
+bool CheckedBackend::supports_head_dim(int head_dim) const {
+  return subject_->supports_head_dim(head_dim) && reference_->supports_head_dim(head_dim);
+}
 bool CheckedBackend::batch_invariant() const { return subject_->batch_invariant(); }
 
 void CheckedBackend::synchronize() {

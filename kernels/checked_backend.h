@@ -60,6 +60,7 @@ class CheckedBackend final : public Backend {
   void wait(Fence fence) override;
   void synchronize() override;
   Result<Ceilings> measure_ceilings() override;
+  bool supports_head_dim(int head_dim) const override;
   bool batch_invariant() const override;
 
   // By op, in alphabetical order.

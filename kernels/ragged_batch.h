@@ -62,7 +62,7 @@ struct RaggedBatchView {
 };
 
 // A run of keys [start, start + len) in the sequence's own storage order.
-struct KvRun {
+struct alignas(8) KvRun {
   int32_t start = 0;
   int32_t len = 0;
 };
@@ -71,9 +71,15 @@ struct KvRun {
 inline constexpr int kQueryTile = 64;
 
 // KvRuns of one layer: which keys each (query tile, KV head) may attend to, as CSR of runs. Runs of
-// one list are ascending and disjoint; causality still cuts them at each row's position. Dense
-// attention passes no KvRuns at all. A variant decides which tokens, the attention kernel decides
-// how.
+// one list are ascending and disjoint, of any length and start; a list may be empty; causality
+// still cuts them at each row's position, so a dense sequence among others is one run [0, kv_len).
+// Dense attention of a whole step passes no KvRuns at all. A variant decides which tokens, the
+// attention kernel decides how.
+//
+// The arrays are device memory that an earlier op of the same stream may have written: no backend
+// reads them on the host. What the host knows is how many lists there are, since a sequence has
+// ceil(q_len / kQueryTile) tiles; work is divided on the device, by the keys that are kept. Join
+// neighbouring runs: on a GPU single keys cost about four times as much as those of runs of 16.
 struct KvRunsView {
   const int32_t* tile_indptr = nullptr;  // [seqs + 1]: first tile of each sequence
   const int32_t* run_indptr = nullptr;   // [tiles * kv_heads + 1], tile-major

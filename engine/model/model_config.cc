@@ -58,8 +58,8 @@ Status ModelConfig::validate() const {
                                 "; expected a multiple of num_key_value_heads, ", num_kv_heads),
                             "num_attention_heads");
   }
-  if (head_dim != 64 && head_dim != 128) {
-    return invalid_argument(str("head_dim is ", head_dim, "; supported are 64 and 128"),
+  if (head_dim != 64 && head_dim != 96 && head_dim != 128 && head_dim != 256) {
+    return invalid_argument(str("head_dim is ", head_dim, "; supported are 64, 96, 128 and 256"),
                             "head_dim");
   }
   if (!(rms_norm_eps > 0 && rms_norm_eps < 1)) {

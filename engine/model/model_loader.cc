@@ -288,6 +288,11 @@ Result<std::unique_ptr<DecoderModel>> load_decoder_model(const ModelOptions& opt
                                                          const ModelConfig& config,
                                                          Backend& backend) {
   SLUICE_RETURN_IF_ERROR(config.validate());
+  if (!backend.supports_head_dim(config.head_dim)) {
+    return invalid_argument(str("head_dim is ", config.head_dim, "; the kernels of ",
+                                backend.info().name, " are not built for it"),
+                            "head_dim");
+  }
   const int64_t positions = options.max_model_len > 0 ? options.max_model_len : config.max_position;
   if (positions > config.max_position) {
     return invalid_argument(str("max_model_len is ", positions, "; the model was trained for ",

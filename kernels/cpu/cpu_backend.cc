@@ -70,6 +70,9 @@ class CpuBackend final : public Backend {
   }
   DType activation_dtype(DType) const override { return DType::kF32; }
   Result<Ceilings> measure_ceilings() override { return measure_cpu_ceilings(memory_, pool_); }
+  bool supports_head_dim(int head_dim) const override {
+    return head_dim == 64 || head_dim == 128 || head_dim == 256;
+  }
   bool batch_invariant() const override { return true; }
 
   Result<Buffer> allocate(size_t bytes, Memory) override { return memory_.allocate(bytes); }

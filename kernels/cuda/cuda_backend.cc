@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "kernels/backend.h"
-#include "kernels/cuda/attention/attention.h"
+#include "kernels/cuda/attention/attention_op.h"
 #include "kernels/cuda/ceilings.h"
 #include "kernels/cuda/convert.h"
 #include "kernels/cuda/cuda_check.h"
@@ -19,13 +19,9 @@ namespace sluice {
 namespace cuda {
 namespace {
 
-constexpr int kMaxPartials = 4096;  // slots of 16 rows: 34 MB at head_dim 128
-constexpr int kMaxHeadDim = 128;
-constexpr int kBlocksAnSm = 2;  // of decode attention
-
 class CudaBackend final : public Backend {
  public:
-  CudaBackend(int device, DType activations, const std::string& cache_dir);
+  CudaBackend(int device, DType activations, const std::string& cache_dir, CudaAttention attention);
   ~CudaBackend() override;
 
   BackendInfo info() const override;
@@ -41,6 +37,9 @@ class CudaBackend final : public Backend {
   void synchronize() override;
   Result<Ceilings> measure_ceilings() override {
     return cuda::measure_ceilings(*this, gemm_->dense(), stream_);
+  }
+  bool supports_head_dim(int head_dim) const override {
+    return AttentionOp::supports_head_dim(head_dim);
   }
   // Products take other kernels, and so other orders of summation, by the number of rows.
   bool batch_invariant() const override { return false; }
@@ -68,8 +67,6 @@ class CudaBackend final : public Backend {
   void do_sample(const SampledTokens& out, TokenId* next, TensorView logits,
                  const SamplingBatch& batch, const TokenId* sampled) override;
 
-  // The plan of this batch on the device; made once a step and shared by its layers.
-  void prepare_plan(const RaggedBatch& batch, int num_kv_heads, int group);
   // Grows `scratch` to `bytes`: in the first, largest steps, then never. Waits for its users.
   void ensure_scratch(Buffer& scratch, size_t bytes);
 
@@ -79,36 +76,29 @@ class CudaBackend final : public Backend {
   cudaStream_t stream_ = nullptr;
   cudaStream_t upload_stream_ = nullptr;
   std::unique_ptr<Fences> fences_;  // of stream_
-  Buffer partials_;
   std::unique_ptr<Gemm> gemm_;
   std::unique_ptr<SplitGemm> split_gemm_;  // where activations are f32
 
-  AttentionPlan plan_;
-  std::vector<int32_t> planned_q_indptr_, planned_kv_lens_;  // what plan_ was made for
-  int planned_kv_heads_ = 0, planned_group_ = 0;
-  std::unique_ptr<Staging> plan_staging_;
-  const AttendItem* decode_items_ = nullptr;
-  const AttendItem* prefill_items_ = nullptr;
-  const MergeItem* merge_items_ = nullptr;
+  std::unique_ptr<AttentionOp> attention_;
 
   std::unique_ptr<Staging> sample_staging_;
   Buffer sample_work_;
   Buffer gemm_input_;
 };
 
-CudaBackend::CudaBackend(int device, DType activations, const std::string& cache_dir)
+CudaBackend::CudaBackend(int device, DType activations, const std::string& cache_dir,
+                         CudaAttention attention)
     : device_(device), activations_(activations) {
   SLUICE_CUDA_CHECK(cudaSetDevice(device));
   SLUICE_CUDA_CHECK(cudaGetDeviceProperties(&properties_, device));
   for (cudaStream_t* stream : {&stream_, &upload_stream_})
     SLUICE_CUDA_CHECK(cudaStreamCreateWithFlags(stream, cudaStreamNonBlocking));
   fences_ = std::make_unique<Fences>(stream_);
-  partials_ =
-      allocate(sizeof(float) * kMaxPartials * kDecodeRows * (kMaxHeadDim + 2), Memory::kDevice)
-          .value();
   gemm_ = std::make_unique<Gemm>(*this, properties_, cache_dir, stream_);
   if (activations_ == DType::kF32) split_gemm_ = std::make_unique<SplitGemm>(*this);
-  plan_staging_ = std::make_unique<Staging>(*this, *fences_);
+  attention_ =
+      std::make_unique<AttentionOp>(*this, *fences_, stream_, properties_.multiProcessorCount,
+                                    attention == CudaAttention::kPortable);
   sample_staging_ = std::make_unique<Staging>(*this, *fences_);
 }
 
@@ -255,56 +245,10 @@ void CudaBackend::do_rope_append_kv(TensorView qkv, int num_q_heads, const RopeT
   launch_rope_append_kv(qkv, num_q_heads, rope, batch, kv, stream_);
 }
 
-void CudaBackend::prepare_plan(const RaggedBatch& batch, int num_kv_heads, int group) {
-  if (planned_q_indptr_ == batch.q_indptr && planned_kv_lens_ == batch.kv_lens &&
-      planned_kv_heads_ == num_kv_heads && planned_group_ == group) {
-    plan_staging_->touch();
-    return;
-  }
-  plan_.build(batch, num_kv_heads, group, properties_.multiProcessorCount * kBlocksAnSm,
-              kMaxPartials);
-  planned_q_indptr_ = batch.q_indptr;
-  planned_kv_lens_ = batch.kv_lens;
-  planned_kv_heads_ = num_kv_heads;
-  planned_group_ = group;
-  plan_staging_->begin();
-  decode_items_ = plan_staging_->add(plan_.decode);
-  prefill_items_ = plan_staging_->add(plan_.prefill);
-  merge_items_ = plan_staging_->add(plan_.merge);
-  plan_staging_->upload();
-}
-
 void CudaBackend::do_attend(TensorView out, TensorView q, int num_q_heads, float scale,
                             const RaggedBatchView& batch, const KvCacheView& kv,
                             const KvRunsView* runs) {
-  const int group = num_q_heads / kv.num_kv_heads;
-  const bool aligned = out.row_stride % 8 == 0 && q.row_stride % 8 == 0 &&
-                       reinterpret_cast<uintptr_t>(q.data) % 16 == 0 &&
-                       reinterpret_cast<uintptr_t>(out.data) % 16 == 0;
-  if (runs != nullptr || kv.dtype != DType::kBF16 || q.dtype != DType::kBF16 ||
-      group > kDecodeRows || !aligned) {
-    launch_attend_plain(out, q, num_q_heads, scale, batch, kv, runs, stream_);
-    return;
-  }
-  prepare_plan(*batch.host, kv.num_kv_heads, group);
-  constexpr float kLog2E = 1.44269504F;
-  auto* sums = partials_.as<float>();
-  const AttendParams params{
-      .q = q.data,
-      .q_stride = q.row_stride,
-      .out = out.data,
-      .out_stride = out.row_stride,
-      .group = group,
-      .scale_log2 = scale * kLog2E,
-      .batch = batch,
-      .kv = kv,
-      .partial_sums = sums,
-      .partial_max = sums + int64_t{kMaxPartials} * kDecodeRows * kMaxHeadDim,
-      .partial_total = sums + int64_t{kMaxPartials} * kDecodeRows * (kMaxHeadDim + 1)};
-  launch_prefill(params, prefill_items_, static_cast<int>(plan_.prefill.size()), stream_);
-  launch_decode(params, decode_items_, static_cast<int>(plan_.decode.size()), stream_);
-  launch_merge(params, merge_items_, static_cast<int>(plan_.merge.size()), plan_.max_merge_rows,
-               stream_);
+  attention_->run(out, q, num_q_heads, scale, batch, kv, runs);
 }
 
 void CudaBackend::do_gather_rows(TensorView out, TensorView x, const int32_t* rows) {
@@ -348,8 +292,8 @@ void CudaBackend::do_sample(const SampledTokens& out, TokenId* next, TensorView 
 }  // namespace
 }  // namespace cuda
 
-Result<std::unique_ptr<Backend>> make_cuda_backend(DType activations,
-                                                   const std::string& cache_dir) {
+Result<std::unique_ptr<Backend>> make_cuda_backend(DType activations, const std::string& cache_dir,
+                                                   CudaAttention attention) {
   int count = 0;
   const cudaError_t error = cudaGetDeviceCount(&count);
   if (error != cudaSuccess || count == 0) {
@@ -365,7 +309,8 @@ Result<std::unique_ptr<Backend>> make_cuda_backend(DType activations,
             properties.minor, "; the kernels are built for 9.0 (Hopper); use --device cpu"),
         "device");
   }
-  return std::unique_ptr<Backend>(std::make_unique<cuda::CudaBackend>(0, activations, cache_dir));
+  return std::unique_ptr<Backend>(
+      std::make_unique<cuda::CudaBackend>(0, activations, cache_dir, attention));
 }
 
 }  // namespace sluice

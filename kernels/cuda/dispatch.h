@@ -22,6 +22,16 @@ void dispatch_dtype(DType dtype, Function function) {
   }
 }
 
+// Calls `function` with `head_dim`, which is one of kHeadDims, as an integral constant.
+template <int... kHeadDims, typename Function>
+void dispatch_head_dim(int head_dim, Function function) {
+  const auto call_if = [&](auto dim) {
+    if (head_dim == dim()) function(dim);
+    return head_dim == dim();
+  };
+  SLUICE_CHECK((call_if(std::integral_constant<int, kHeadDims>()) || ...));
+}
+
 // Calls `function` with the widest vector that all views can be read in, as an integral constant: 8
 // or 1.
 template <typename Function>

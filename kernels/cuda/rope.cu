@@ -25,7 +25,7 @@ __device__ int sequence_of(const int32_t* q_indptr, int num_seqs, int token) {
 
 template <typename C>
 __device__ int tile_index(int token, int column, int head_dim) {
-  return sizeof(C) == 2 ? kv_tile_index(token, column) : token * head_dim + column;
+  return sizeof(C) == 2 ? kv_tile_index(token, column, head_dim) : token * head_dim + column;
 }
 
 // ---- kernel ------------------------------------------------------------------------------------

@@ -135,7 +135,7 @@ INSTANTIATE_TEST_SUITE_P(Table, RefusedConfig, testing::Values(
     Change{"num_hidden_layers", "100000", "expected 1 to 1024"},
     Change{"num_attention_heads", "0", "num_attention_heads is 0"},
     Change{"num_key_value_heads", "4", "expected 1 to 2"},
-    Change{"head_dim", "80", "head_dim is 80; supported are 64 and 128"},
+    Change{"head_dim", "80", "head_dim is 80; supported are 64, 96, 128 and 256"},
     Change{"rms_norm_eps", "0", "expected 0 < eps < 1"},
     Change{"rms_norm_eps", "\"small\"", "expected a number"},
     Change{"rope_theta", "-1", "rope_theta is -1"},

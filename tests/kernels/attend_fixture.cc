@@ -8,8 +8,8 @@ namespace sluice {
 
 std::ostream& operator<<(std::ostream& out, const AttendShape& shape) {
   return out << shape.q_heads << " / " << shape.kv_heads << " heads of " << shape.head_dim
-             << ", kv " << short_name(shape.kv) << ", activations "
-             << short_name(shape.activations);
+             << ", kv " << short_name(shape.kv) << ", activations " << short_name(shape.activations)
+             << ", rows " << shape.padding << " elements apart";
 }
 
 std::vector<double> StepOutput::values(int stride) const {
@@ -140,7 +140,7 @@ RaggedBatch AttendFixture::write(const std::vector<Chunk>& chunks) {
   std::vector<double> qkv;
   RaggedBatch batch = batch_of(chunks, qkv);
   qkv_ = std::make_unique<DeviceTensor>(backend_, shape_.activations, batch.num_tokens(),
-                                        row_width(), /*padding=*/3);
+                                        row_width(), shape_.padding);
   qkv_->set(qkv);
   uploads_.clear();
   const RaggedBatchView view = upload_batch(backend_, batch, uploads_);
@@ -174,7 +174,7 @@ StepOutput AttendFixture::run_again(const std::vector<Chunk>& chunks, const Runs
 
 StepOutput AttendFixture::attend(const RaggedBatch& batch, const KvRunsView* runs) {
   const int64_t width = int64_t{shape_.q_heads} * shape_.head_dim;
-  DeviceTensor out(backend_, shape_.activations, batch.num_tokens(), width, /*padding=*/1);
+  DeviceTensor out(backend_, shape_.activations, batch.num_tokens(), width, shape_.padding);
   std::vector<Buffer> uploads;
   const RaggedBatchView view = upload_batch(backend_, batch, uploads);
   backend_.attend(out.view(), qkv_->view().columns(0, width), shape_.q_heads, scale(), view,
@@ -199,19 +199,19 @@ std::vector<double> AttendFixture::reference(int index, RowRange rows, const Run
   for (int t = rows.first; t < std::min(rows.end, sequence.tokens); t += rows.stride) {
     for (int h = 0; h < shape_.q_heads; ++h) {
       const int g = h / group;
-      const auto seen = [&](int key) {
-        if (runs == nullptr) return true;
-        const auto list = runs->find({t / kQueryTile, g});
-        if (list == runs->end()) return false;
-        return std::any_of(list->second.begin(), list->second.end(), [key](const KvRun& run) {
-          return key >= run.start && key < run.start + run.len;
-        });
-      };
+      std::vector<char> seen(t + 1, runs == nullptr);
+      if (runs != nullptr) {
+        const auto list = runs->find({(t - rows.first) / kQueryTile, g});
+        for (const KvRun& run : list == runs->end() ? std::vector<KvRun>() : list->second) {
+          for (int key = run.start; key < std::min(run.start + run.len, t + 1); ++key)
+            seen[key] = 1;
+        }
+      }
       const double* q = &sequence.rotated[static_cast<size_t>(t * row_width() + h * d)];
       std::vector<double> values(d, 0);
       double sum = 0;
       for (int key = 0; key <= t; ++key) {
-        if (!seen(key)) continue;
+        if (!seen[key]) continue;
         const double* k =
             &sequence.rotated[static_cast<size_t>(key * row_width() + (shape_.q_heads + g) * d)];
         const double* v = k + shape_.kv_heads * d;

@@ -16,6 +16,7 @@ namespace sluice {
 struct AttendShape {
   int q_heads, kv_heads, head_dim;
   DType kv, activations;
+  int padding = 8;  // elements between the rows of q and of out: 8 keeps them 16-byte aligned
 };
 std::ostream& operator<<(std::ostream& out, const AttendShape& shape);
 
@@ -31,7 +32,8 @@ struct RowRange {
   int stride = 1;
 };
 
-// Run lists of sequence 0 by (query tile, KV head).
+// Run lists of a sequence's rows by (query tile, KV head); tiles count from the first row asked
+// for.
 using RunLists = std::map<std::pair<int, int>, std::vector<KvRun>>;
 // (sequence's place in the batch, query tile, KV head) -> its runs.
 using RunsOf = std::function<std::vector<KvRun>(int, int, int)>;

@@ -99,5 +99,41 @@ TEST(AttentionPlan, StartsWithTheLongestItems) {
       }));
 }
 
+TEST(AttentionPlan, RowTilesOfListsCoverEveryRowOfTheirListOnce) {
+  std::mt19937 rng(20261126);
+  for (int round = 0; round < 100; ++round) {
+    std::vector<Length> lengths(1 + rng() % 20);
+    for (Length& length : lengths) {
+      length.q = rng() % 3 == 0 ? 1 + static_cast<int>(rng() % 400) : 1;
+      length.kv = length.q + static_cast<int>(rng() % 5000);
+    }
+    const int group = 1 + static_cast<int>(rng() % 8), heads = 2;
+    const RaggedBatch batch = batch_of(lengths);
+    AttentionPlan plan;
+    plan.build_row_tiles(batch, heads, group, /*num_workers=*/264);
+    std::map<std::pair<int, int>, int> rows_of_list;  // by (sequence, list)
+    for (const auto* tiles : {&plan.decode, &plan.prefill}) {
+      for (const AttendItem& tile : *tiles) {
+        const int q_len = lengths[tile.seq].q;
+        const int first = tile.row_begin / group, last = (tile.row_begin + tile.rows - 1) / group;
+        EXPECT_EQ(first / kQueryTile, last / kQueryTile);
+        EXPECT_EQ(tile.list % heads, tile.kv_head);
+        EXPECT_LE(tile.row_begin + tile.rows, q_len * group);
+        EXPECT_GE(plan.list_limits[tile.list], lengths[tile.seq].kv - q_len + last + 1);
+        rows_of_list[{tile.seq, tile.list}] += tile.rows;
+      }
+    }
+    int list = 0;
+    for (size_t s = 0; s < lengths.size(); ++s) {
+      for (int first = 0; first < lengths[s].q; first += kQueryTile) {
+        const int rows = std::min(kQueryTile, lengths[s].q - first) * group;
+        for (int head = 0; head < heads; ++head, ++list)
+          EXPECT_EQ((rows_of_list[{static_cast<int>(s), list}]), rows);
+      }
+    }
+    EXPECT_EQ(plan.list_limits.size(), static_cast<size_t>(list));
+  }
+}
+
 }  // namespace
 }  // namespace sluice::cuda

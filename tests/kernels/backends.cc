@@ -37,6 +37,11 @@ Owned make_all() {
     }
 #endif
   }
+#ifdef SLUICE_WITH_CUDA
+  Result<std::unique_ptr<Backend>> portable =
+      make_cuda_backend(kCudaActivations, /*cache_dir=*/{}, CudaAttention::kPortable);
+  if (portable.ok()) all.add("cuda_portable_attention", std::move(portable).value());
+#endif
   all.add("cpu_3_threads", make_cpu_backend(3));
   return all;
 }

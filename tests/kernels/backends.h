@@ -22,7 +22,8 @@ struct BackendCase {
 inline void PrintTo(const BackendCase& c, std::ostream* out) { *out << c.name; }
 
 // Every instruction set of this machine on one thread and the GPU, if there is one, each with both
-// activation types; and the best instruction set on three threads.
+// activation types; the best instruction set on three threads; and the GPU with the attention of
+// other cards.
 const std::vector<BackendCase>& backend_cases();
 
 class KernelTest : public testing::TestWithParam<BackendCase> {

@@ -3,25 +3,24 @@
 #include "kernels/cuda/cuda_check.h"
 #include "kernels/cuda/device/launch.h"
 #include "kernels/cuda/device/ptx.cuh"
+#include "kernels/cuda/dispatch.h"
 
 namespace sluice::cuda {
 namespace {
 
 constexpr int kThreads = 128;
+constexpr int kListedRows =
+    16;  // merged at once where the number of merges is not known on the host
 
-// Grid: (merge items, packed rows). kDim / 4 threads, four columns each, make a team; the teams
-// share the partials of the row, and their sums are joined in the order of the teams.
+// One packed row of an item. kDim / 4 threads, four columns each, make a team; the teams share the
+// partials of the row, and their sums are joined in the order of the teams.
 template <int kDim>
-__global__ void __launch_bounds__(kThreads)
-    merge_kernel(const AttendParams p, const MergeItem* items) {
+__device__ void merge_row(const AttendParams& p, const MergeItem& item, int row) {
   constexpr int kTeam = kDim / 4, kTeams = kThreads / kTeam;
   __shared__ float team_max[kTeams], team_total[kTeams];
   __shared__ float4 team_sum[kTeams][kTeam];
-  wait_for_previous_kernel();
-  allow_next_kernel();
-  const MergeItem item = items[blockIdx.x];
-  const int row = blockIdx.y, team = threadIdx.x / kTeam, column = threadIdx.x % kTeam;
-  if (row >= item.rows) return;
+  const int team = threadIdx.x / kTeam;  // may be kTeams: threads too few for one more
+  const int column = threadIdx.x % kTeam;
   const auto slot_row = [&](int i) {
     return (int64_t{item.partial_begin} + int64_t{i} * item.slots) * kDecodeRows + row;
   };
@@ -42,11 +41,13 @@ __global__ void __launch_bounds__(kThreads)
     sum.z += weight * part.z;
     sum.w += weight * part.w;
   }
-  if (column == 0) {
-    team_max[team] = max;
-    team_total[team] = total;
+  if (team < kTeams) {
+    if (column == 0) {
+      team_max[team] = max;
+      team_total[team] = total;
+    }
+    team_sum[team][column] = sum;
   }
-  team_sum[team][column] = sum;
   __syncthreads();
   if (team != 0) return;
   float best = -INFINITY;
@@ -70,18 +71,40 @@ __global__ void __launch_bounds__(kThreads)
                                               pack_bf16(sum.z * inverse, sum.w * inverse));
 }
 
+// Grid: (merge items at most, rows at once).
+template <int kDim, bool kLists>
+__global__ void __launch_bounds__(kThreads)
+    merge_kernel(const AttendParams p, const MergeItem* items) {
+  wait_for_previous_kernel();
+  allow_next_kernel();
+  if constexpr (kLists) {
+    if (static_cast<int>(blockIdx.x) >= p.lists.counts->merge_items) return;
+    items = p.lists.merge;
+  }
+  const MergeItem item = items[blockIdx.x];
+  for (int row = blockIdx.y; row < item.rows; row += gridDim.y) {
+    merge_row<kDim>(p, item, row);
+    __syncthreads();  // the next row's sums take the place of this one's
+  }
+}
+
 }  // namespace
 
 void launch_merge(const AttendParams& params, const MergeItem* items, int num_items, int max_rows,
                   cudaStream_t stream) {
   if (num_items == 0) return;
-  const dim3 grid(num_items, max_rows);
-  if (params.kv.head_dim == 64) {
-    launch(merge_kernel<64>, grid, kThreads, 0, stream, params, items);
-  } else {
-    SLUICE_CHECK_EQ(params.kv.head_dim, 128);
-    launch(merge_kernel<128>, grid, kThreads, 0, stream, params, items);
-  }
+  dispatch_head_dim<64, 96, 128, 256>(params.kv.head_dim, [&](auto dim) {
+    launch(merge_kernel<decltype(dim)::value, false>, dim3(num_items, max_rows), kThreads, 0,
+           stream, params, items);
+  });
+}
+
+void launch_merge_lists(const AttendParams& params, int max_rows, cudaStream_t stream) {
+  const ListPlan& plan = params.lists;
+  const dim3 grid(std::min(plan.num_tiles(), plan.num_workers), std::min(max_rows, kListedRows));
+  dispatch_head_dim<64, 96, 128, 256>(params.kv.head_dim, [&](auto dim) {
+    launch(merge_kernel<decltype(dim)::value, true>, grid, kThreads, 0, stream, params, nullptr);
+  });
 }
 
 }  // namespace sluice::cuda

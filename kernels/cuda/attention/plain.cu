@@ -1,5 +1,5 @@
 // Attention that is easy to believe: one warp a (row, query head), keys one by one, online softmax
-// in f32. Serves float32 caches and run lists; the tensor-core kernels are tested against it.
+// in f32. Serves float32 caches and rows that are not 16-byte aligned.
 #include "kernels/cuda/attention/attention.h"
 #include "kernels/cuda/cuda_check.h"
 #include "kernels/cuda/device/launch.h"
@@ -12,7 +12,7 @@ namespace sluice::cuda {
 namespace {
 
 constexpr int kWarps = 4;
-constexpr int kMaxElements = 4;  // of head_dim a lane: 128 / 32
+constexpr int kMaxElements = 8;  // of head_dim a lane: 256 / 32
 
 // Online softmax over keys given one at a time; a lane holds columns lane, lane + 32, ...
 struct Accumulator {
@@ -27,7 +27,7 @@ struct Accumulator {
     total = total * keep + weight;
     max = new_max;
     for (int e = 0, col = lane; col < head_dim; ++e, col += 32) {
-      const int at = sizeof(C) == 2 ? kv_tile_index(token, col) : token * head_dim + col;
+      const int at = sizeof(C) == 2 ? kv_tile_index(token, col, head_dim) : token * head_dim + col;
       sum[e] = sum[e] * keep + weight * to_f32(v_tile[at]);
     }
   }
@@ -37,7 +37,7 @@ template <typename C>
 __device__ float dot(const float* q, const C* k_tile, int token, int lane, int head_dim) {
   float partial = 0;
   for (int e = 0, col = lane; col < head_dim; ++e, col += 32) {
-    const int at = sizeof(C) == 2 ? kv_tile_index(token, col) : token * head_dim + col;
+    const int at = sizeof(C) == 2 ? kv_tile_index(token, col, head_dim) : token * head_dim + col;
     partial += q[e] * to_f32(k_tile[at]);
   }
   for (int step = 16; step > 0; step /= 2) partial += __shfl_xor_sync(~0U, partial, step);

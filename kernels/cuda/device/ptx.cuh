@@ -82,6 +82,22 @@ __device__ __forceinline__ void bulk_prefetch(const void* from_global, uint32_t 
                : "memory");
 }
 
+// Copies 16 bytes from global to shared memory behind this thread's back, or zeroes them where not
+// `real`; `from_global` must be readable all the same.
+__device__ __forceinline__ void async_copy_16(void* to_shared, const void* from_global, bool real) {
+  asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(smem_address(to_shared)),
+               "l"(from_global), "r"(real ? 16 : 0)
+               : "memory");
+}
+__device__ __forceinline__ void async_copy_commit() {
+  asm volatile("cp.async.commit_group;" ::: "memory");
+}
+// Waits for this thread's copies but the last kPending groups.
+template <int kPending>
+__device__ __forceinline__ void async_copy_wait() {
+  asm volatile("cp.async.wait_group %0;" ::"n"(kPending) : "memory");
+}
+
 // Orders this thread's ordinary shared-memory writes before later reads by wgmma or the copy
 // engine.
 __device__ __forceinline__ void fence_async_proxy() {
@@ -109,6 +125,8 @@ __device__ __forceinline__ void lower_registers() {
 // ---- programmatic dependent launch
 // ----------------------------------------------------------------
 
+// Cards before Hopper run a kernel after the one before it has ended: nothing to wait for.
+#if __CUDA_ARCH__ >= 900
 // Waits for the kernel before this one in the stream, if this one was launched to overlap it.
 __device__ __forceinline__ void wait_for_previous_kernel() {
   asm volatile("griddepcontrol.wait;" ::: "memory");
@@ -117,6 +135,10 @@ __device__ __forceinline__ void wait_for_previous_kernel() {
 __device__ __forceinline__ void allow_next_kernel() {
   asm volatile("griddepcontrol.launch_dependents;" ::: "memory");
 }
+#else
+__device__ __forceinline__ void wait_for_previous_kernel() {}
+__device__ __forceinline__ void allow_next_kernel() {}
+#endif
 
 // ---- warp-level tensor cores
 // ----------------------------------------------------------------------

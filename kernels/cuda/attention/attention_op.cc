@@ -1,0 +1,156 @@
+// Plans, uploads and launches: the host's side of attention.
+#include "kernels/cuda/attention/attention_op.h"
+
+namespace sluice::cuda {
+namespace {
+
+constexpr int kMaxHeadDim = 256;
+constexpr int kBlocksAnSm = 2;  // of decode attention
+// Slots of 16 rows for the partials of each worker: a plan splits tiles into fewer than two items a
+// worker.
+constexpr int kPartialsAWorker = 2 * kPrefillRows / kDecodeRows;
+
+// Whether rows can be read 16 bytes at a time.
+bool is_aligned(const TensorView& x) {
+  return x.row_stride % 8 == 0 && reinterpret_cast<uintptr_t>(x.data) % 16 == 0;
+}
+
+}  // namespace
+
+bool PlannedBatch::replace(const RaggedBatch& batch, int heads, int heads_a_group) {
+  if (q_indptr == batch.q_indptr && kv_lens == batch.kv_lens && num_kv_heads == heads &&
+      group == heads_a_group) {
+    return false;
+  }
+  *this = {batch.q_indptr, batch.kv_lens, heads, heads_a_group};
+  return true;
+}
+
+AttentionOp::AttentionOp(Backend& backend, Fences& fences, cudaStream_t stream, int num_processors,
+                         bool portable)
+    : backend_(backend),
+      stream_(stream),
+      num_processors_(num_processors),
+      portable_(portable),
+      dense_staging_(backend, fences),
+      listed_staging_(backend, fences) {
+  const size_t row_bytes = sizeof(float) * (kMaxHeadDim + 2);
+  partials_ = backend.allocate(row_bytes * kDecodeRows * max_partials(), Memory::kDevice).value();
+  list_counts_ = backend.allocate(sizeof(ListCounts), Memory::kDevice).value();
+  SLUICE_CUDA_CHECK(cudaMemsetAsync(list_counts_.data(), 0, sizeof(ListCounts), stream));
+  list_plan_.num_workers = num_workers();
+  list_plan_.counts = list_counts_.as<ListCounts>();
+}
+
+bool AttentionOp::supports_head_dim(int head_dim) {
+  return head_dim == 64 || head_dim == 96 || head_dim == 128 || head_dim == 256;
+}
+
+int AttentionOp::num_workers() const { return num_processors_ * kBlocksAnSm; }
+int AttentionOp::max_partials() const { return num_workers() * kPartialsAWorker; }
+
+AttendParams AttentionOp::params_of(TensorView out, TensorView q, int group, float scale,
+                                    const RaggedBatchView& batch, const KvCacheView& kv) const {
+  constexpr float kLog2E = 1.44269504F;
+  auto* sums = partials_.as<float>();
+  const int64_t rows = int64_t{max_partials()} * kDecodeRows;
+  return {.q = q.data,
+          .q_stride = q.row_stride,
+          .out = out.data,
+          .out_stride = out.row_stride,
+          .group = group,
+          .num_processors = num_processors_,
+          .scale_log2 = scale * kLog2E,
+          .batch = batch,
+          .kv = kv,
+          .partial_sums = sums,
+          .partial_max = sums + rows * kMaxHeadDim,
+          .partial_total = sums + rows * (kMaxHeadDim + 1),
+          .runs = {},
+          .lists = {}};
+}
+
+void AttentionOp::run(TensorView out, TensorView q, int num_q_heads, float scale,
+                      const RaggedBatchView& batch, const KvCacheView& kv, const KvRunsView* runs) {
+  const int group = num_q_heads / kv.num_kv_heads;
+  if (kv.dtype != DType::kBF16 || q.dtype != DType::kBF16 || group > kDecodeRows ||
+      !is_aligned(q) || !is_aligned(out)) {
+    return launch_attend_plain(out, q, num_q_heads, scale, batch, kv, runs, stream_);
+  }
+  AttendParams params = params_of(out, q, group, scale, batch, kv);
+  const bool portable = portable_ || (kv.head_dim != 64 && kv.head_dim != 128);
+  if (runs != nullptr) return run_lists(params, *runs, portable);
+  run_dense(params, portable);
+}
+
+void AttentionOp::run_dense(const AttendParams& params, bool portable) {
+  plan_dense(*params.batch.host, params.kv.num_kv_heads, params.group);
+  const auto num_decode = static_cast<int>(dense_.decode.size());
+  const auto num_prefill = static_cast<int>(dense_.prefill.size());
+  if (portable) {
+    launch_portable(params, decode_items_, num_decode, prefill_items_, num_prefill, stream_);
+  } else {
+    launch_prefill(params, prefill_items_, num_prefill, stream_);
+    launch_decode(params, decode_items_, num_decode, stream_);
+  }
+  launch_merge(params, merge_items_, static_cast<int>(dense_.merge.size()), dense_.max_merge_rows,
+               stream_);
+}
+
+void AttentionOp::run_lists(AttendParams& params, const KvRunsView& runs, bool portable) {
+  plan_lists(*params.batch.host, params.kv.num_kv_heads, params.group);
+  params.runs = runs;
+  params.lists = list_plan_;
+  launch_plan_lists(runs, list_plan_, stream_);
+  if (portable) {
+    launch_portable_lists(params, stream_);
+  } else {
+    launch_prefill_lists(params, stream_);
+    launch_decode_lists(params, stream_);
+  }
+  launch_merge_lists(params, listed_.max_merge_rows, stream_);
+}
+
+void AttentionOp::plan_dense(const RaggedBatch& batch, int num_kv_heads, int group) {
+  if (!dense_batch_.replace(batch, num_kv_heads, group)) return dense_staging_.touch();
+  dense_.build(batch, num_kv_heads, group, num_workers(), max_partials());
+  dense_staging_.begin();
+  decode_items_ = dense_staging_.add(dense_.decode);
+  prefill_items_ = dense_staging_.add(dense_.prefill);
+  merge_items_ = dense_staging_.add(dense_.merge);
+  dense_staging_.upload();
+}
+
+void AttentionOp::plan_lists(const RaggedBatch& batch, int num_kv_heads, int group) {
+  if (!listed_batch_.replace(batch, num_kv_heads, group)) return listed_staging_.touch();
+  listed_.build_row_tiles(batch, num_kv_heads, group, num_workers());
+  list_plan_.num_decode_tiles = static_cast<int>(listed_.decode.size());
+  list_plan_.num_prefill_tiles = static_cast<int>(listed_.prefill.size());
+  list_plan_.num_lists = static_cast<int>(listed_.list_limits.size());
+  std::vector<AttendItem> tiles = listed_.decode;
+  tiles.insert(tiles.end(), listed_.prefill.begin(), listed_.prefill.end());
+  listed_staging_.begin();
+  list_plan_.tiles = listed_staging_.add(tiles);
+  list_plan_.list_limits = listed_staging_.add(listed_.list_limits);
+  listed_staging_.upload();
+  allocate_list_plan();
+}
+
+void AttentionOp::allocate_list_plan() {
+  const auto items = static_cast<size_t>(list_plan_.max_items());
+  const auto merges = static_cast<size_t>(list_plan_.num_workers);
+  const auto lists = static_cast<size_t>(list_plan_.num_lists);
+  const size_t bytes = items * sizeof(AttendItem) + merges * sizeof(MergeItem) +
+                       lists * (1 + kCheckpoints) * sizeof(int32_t);
+  if (list_room_.bytes() < bytes) {
+    SLUICE_CUDA_CHECK(cudaStreamSynchronize(stream_));
+    list_room_ = Buffer();
+    list_room_ = backend_.allocate(bytes, Memory::kDevice).value();
+  }
+  list_plan_.items = list_room_.as<AttendItem>();
+  list_plan_.merge = reinterpret_cast<MergeItem*>(list_plan_.items + items);
+  list_plan_.checkpoints = reinterpret_cast<int32_t*>(list_plan_.merge + merges);
+  list_plan_.list_blocks = list_plan_.checkpoints + lists * kCheckpoints;
+}
+
+}  // namespace sluice::cuda
