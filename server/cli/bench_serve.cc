@@ -137,7 +137,8 @@ class ServeBench {
         {"temperature", 0},
         {"ignore_eos", true},
         {"stream", true},
-        {"stream_options", {{"include_usage", true}}}};
+        // An event for every token, also for those that make no text (yet).
+        {"stream_options", {{"include_usage", true}, {"continuous_usage_stats", true}}}};
     return body.dump();
   }
 

@@ -220,11 +220,13 @@ class StreamReply final : public JobReply {
     if (!begun_[choice]) begin(out, choice, &text, &tokens);
     text += delta.text;
     append_scored(&tokens, std::move(delta.logprobs));
-    tokens_sent_ += static_cast<int64_t>(delta.tokens.size());
-    // Text that is held back, for a stop string or half a code point, makes no event.
-    if (text.empty() && tokens.empty() && delta.finish == FinishReason::kNone) return;
-    const bool ends = delta.finish != FinishReason::kNone;
     const bool with_usage = job_.request.continuous_usage;
+    const bool counts = with_usage && !delta.tokens.empty();
+    tokens_sent_ += static_cast<int64_t>(delta.tokens.size());
+    // Text that is held back, for a stop string or half a code point, makes no event, except where
+    // the client counts tokens.
+    if (text.empty() && tokens.empty() && !counts && delta.finish == FinishReason::kNone) return;
+    const bool ends = delta.finish != FinishReason::kNone;
     Usage so_far = with_usage ? usage() : Usage();
     so_far.completion_tokens = tokens_sent_;
     chunks_.append_text(out, delta.choice, text, tokens, &offsets_[choice],

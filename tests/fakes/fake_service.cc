@@ -77,8 +77,7 @@ class FakeService::FakeGeneration final : public Generation {
     if (limit > 0) {
       const auto id = static_cast<TokenId>('a' + (made - 1) % 26);
       delta.tokens = {id};
-      delta.text =
-          service_.token_text.empty() ? std::string(1, static_cast<char>(id)) : service_.token_text;
+      delta.text = service_.token_text.value_or(std::string(1, static_cast<char>(id)));
       if (call_.sampling.logprobs) delta.logprobs = {score(id)};
     }
     if (made >= limit) end(&delta);

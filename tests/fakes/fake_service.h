@@ -10,6 +10,7 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -21,10 +22,10 @@ class FakeService final : public Service {
  public:
   // Set before the first call, or between calls.
   bool hold = false;
-  std::string token_text;   // of every output token; empty: its letter
-  Status refuse;            // what generate() fails with
-  Status fail;              // what generations end with, after all their tokens
-  std::string stop_string;  // generations end with kStop because of it
+  std::optional<std::string> token_text;  // of every output token; its letter if not set
+  Status refuse;                          // what generate() fails with
+  Status fail;                            // what generations end with, after all their tokens
+  std::string stop_string;                // generations end with kStop because of it
   bool throw_bug = false;
   std::atomic<Readiness> state{Readiness::kReady};
   EngineStats stats;

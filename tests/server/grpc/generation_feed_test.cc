@@ -95,7 +95,8 @@ TEST_F(GenerationFeedTest, NoMessageIsLargeHoweverMuchHasPiledUp) {
 
 // One delta of one token whose text is long: cut between characters only.
 TEST_F(GenerationFeedTest, LongTextIsCutBetweenCharacters) {
-  for (int i = 0; i < 30'000; ++i) service.token_text += "\u20AC";  // three bytes
+  service.token_text.emplace();
+  for (int i = 0; i < 30'000; ++i) *service.token_text += "\u20AC";  // three bytes
   const auto messages = drain(*feed(1));
   std::string text;
   int pieces = 0;

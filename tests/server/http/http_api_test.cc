@@ -143,6 +143,18 @@ TEST_F(HttpApiTest, StreamsTheUsageSoFar) {
   EXPECT_EQ(*last.find("usage")->find("prompt_tokens")->as_integer(), 2);
 }
 
+TEST_F(HttpApiTest, StreamsTokensWithoutTextOnlyToThoseWhoCountTokens) {
+  service.token_text = "";
+  const std::string body = R"({"prompt":"hi","stream":true,"max_tokens":3,"stream_options":)";
+  const std::vector<std::string> counted =
+      events(ask(post(kText, body + R"({"continuous_usage_stats":true}})")).body);
+  ASSERT_EQ(counted.size(), 4U);
+  const JsonValue second = JsonValue::parse(counted[1]).value();
+  EXPECT_EQ(*second.find("usage")->find("completion_tokens")->as_integer(), 2);
+  EXPECT_EQ(*second.find("choices")->as_array()->front().find("text")->as_string(), "");
+  EXPECT_EQ(events(ask(post(kText, body + "{}}")).body).size(), 2U);  // the end, and [DONE]
+}
+
 TEST_F(HttpApiTest, StreamsEchoAndLogprobs) {
   const TestResponse response =
       ask(post(kText, R"({"prompt":"hi","stream":true,"max_tokens":2,"echo":true,"logprobs":0})"));
