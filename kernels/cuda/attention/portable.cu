@@ -4,7 +4,7 @@
 //   decode    the warps share the keys of a tile, for the same 16 packed rows
 //   prefill   eight warps of 16 packed rows each, all keys of a tile
 //
-// All threads copy, three tiles ahead of what they multiply. A row of shared memory is a slot
+// All threads copy, two tiles ahead of what they multiply. A row of shared memory is a slot
 // (run_reader.cuh): a dense sequence has slot = key.
 #include "kernels/cuda/attention/row_tile.cuh"
 #include "kernels/cuda/attention/visible_keys.cuh"
