@@ -181,8 +181,35 @@ void add_http_options(OptionSet& options, ServerConfig& config) {
   add("stall-timeout", &config.stall_timeout_s,
       "Seconds without an engine step, while work waits, until /health/ready fails", 0.1,
       kMaxSeconds);
+  add("watchdog-timeout", &config.watchdog_timeout_s,
+      "Seconds without one until the server ends with status 3; 0: never", 0, kMaxSeconds);
   add("shutdown-timeout", &config.shutdown_timeout_s,
       "Seconds that running requests are given after SIGTERM", 0, kMaxSeconds);
+}
+
+void add_security_options(OptionSet& options, ServerConfig& config) {
+  options.add({.name = "api-key",
+               .group = kSecurityGroup,
+               .target = &config.api_keys,
+               .help = "Key that clients must send, repeatable; better in the environment or a "
+                       "file, as other users see a command line",
+               .secret = true});
+  options.add({.name = "api-key-file",
+               .group = kSecurityGroup,
+               .target = &config.api_key_file,
+               .help = "File of further keys, one a line; # begins a comment"});
+  options.add({.name = "ssl-certfile",
+               .group = kSecurityGroup,
+               .target = &config.ssl_certfile,
+               .help = "Certificate chain (PEM): both ports speak TLS, and follow its changes"});
+  options.add({.name = "ssl-keyfile",
+               .group = kSecurityGroup,
+               .target = &config.ssl_keyfile,
+               .help = "The certificate's private key (PEM)"});
+  options.add({.name = "allowed-origins",
+               .group = kSecurityGroup,
+               .target = &config.allowed_origins,
+               .help = "Origin of web pages that may ask (CORS), repeatable; *: any"});
 }
 
 void add_grpc_options(OptionSet& options, ServerConfig& config) {
@@ -227,6 +254,7 @@ void add_server_options(OptionSet& options, ServerConfig& config) {
   add_cache_options(options, config);
   add_scheduler_options(options, config);
   add_http_options(options, config);
+  add_security_options(options, config);
   add_grpc_options(options, config);
   add_request_options(options, config);
   options.add({.name = "log-level",
@@ -234,6 +262,11 @@ void add_server_options(OptionSet& options, ServerConfig& config) {
                .target = &config.log_level,
                .help = "Least important lines that are logged",
                .choices = {"debug", "info", "warning", "error", "off"}});
+  options.add({.name = "status-interval",
+               .group = kLogGroup,
+               .target = &config.status_interval_s,
+               .help = "Seconds between two lines of status, while there is work; 0: none",
+               .max = kMaxSeconds});
 }
 
 std::string default_cache_dir(const OptionSet::Environment& environment) {

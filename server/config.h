@@ -15,6 +15,7 @@ inline constexpr const char* kDeviceGroup = "Device";
 inline constexpr const char* kCacheGroup = "KV cache";
 inline constexpr const char* kSchedulerGroup = "Scheduler";
 inline constexpr const char* kHttpGroup = "HTTP";
+inline constexpr const char* kSecurityGroup = "Security";
 inline constexpr const char* kGrpcGroup = "gRPC";
 inline constexpr const char* kRequestGroup = "Request limits";
 inline constexpr const char* kLogGroup = "Log";
@@ -58,7 +59,14 @@ struct ServerConfig {
   double idle_timeout_s = 75;
   double write_timeout_s = 30;
   double stall_timeout_s = 30;
+  double watchdog_timeout_s = 600;
   double shutdown_timeout_s = 30;
+
+  std::vector<std::string> api_keys;
+  std::string api_key_file;
+  std::string ssl_certfile;
+  std::string ssl_keyfile;
+  std::vector<std::string> allowed_origins;
 
   int64_t grpc_port = 50051;
   int64_t grpc_threads = 2;
@@ -71,6 +79,7 @@ struct ServerConfig {
   int64_t max_messages = 4096;
 
   std::string log_level = "info";
+  double status_interval_s = 10;
 };
 
 // Binds every option of the server to `config`, which must outlive `options`.

@@ -21,6 +21,7 @@ struct Command {
 
 constexpr Command kCommands[] = {
     {"serve", "", "serve a model over OpenAI's API and gRPC", run_serve},
+    {"healthcheck", "", "say whether the server here is ready", run_healthcheck},
     {"client", "", "ask a running server over gRPC", run_client},
     {"generate", "", "write one answer, no server", run_generate},
     {"bench", "kernels", "time every op beside the device's ceilings", run_bench_kernels},

@@ -146,7 +146,7 @@ std::string environment_name(std::string_view name) {
 }
 
 std::string value_text(const Option& option) {
-  return std::visit(
+  const std::string text = std::visit(
       [&](const auto* target) -> std::string {
         using T = std::remove_const_t<std::remove_pointer_t<decltype(target)>>;
         if constexpr (std::is_same_v<T, std::string>) {
@@ -165,6 +165,8 @@ std::string value_text(const Option& option) {
         }
       },
       option.target);
+  const bool empty = text == "[]" || text == "\"\"";
+  return option.secret && !empty ? "(not shown)" : text;
 }
 
 std::string allowed_text(const Option& option) {

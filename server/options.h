@@ -42,6 +42,7 @@ struct Option {
   bool zero_is_auto = false;    // "auto" is written for 0, which then is allowed besides the bounds
   bool positional = false;      // also the word without a flag
   bool on_command_line = true;  // false: read from file and environment only
+  bool secret = false;          // its value is never printed
   bool command_line_only = false;  // true: --config and its like
   OptionSource source = OptionSource::kDefault;
 };

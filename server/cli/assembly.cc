@@ -15,6 +15,7 @@
 #include "engine/model/model_loader.h"
 #include "engine/runner/local_runner.h"
 #include "kernels/cpu/cpu_backend.h"
+#include "server/cli/container_limits.h"
 
 namespace sluice {
 namespace {
@@ -25,9 +26,23 @@ constexpr const char* kEmbeddedModel = "models/sluice-tiny";
 constexpr int kMaxParents =
     5;  // folders above the binary in which the embedded model is looked for
 
+// Unless set: one a core that this process may use, and no more than the container's CPU quota pays
+// for, as all wait for the one that is throttled.
 int num_threads(const ServerConfig& config) {
-  const auto cores = static_cast<int64_t>(std::thread::hardware_concurrency());
-  return static_cast<int>(config.threads > 0 ? config.threads : std::max<int64_t>(cores, 1));
+  if (config.threads > 0) return static_cast<int>(config.threads);
+  auto threads = static_cast<int>(std::thread::hardware_concurrency());
+  if (const auto cpus = read_container_limits().cpus) {
+    threads = std::min(threads, static_cast<int>(*cpus));
+  }
+  return std::max(threads, 1);
+}
+
+// Of the backend's memory; on the host, what the container leaves of it. 0: unknown.
+int64_t bytes_free(const BackendInfo& info) {
+  const std::optional<int64_t> container = read_container_limits().memory_bytes_free;
+  if (!info.is_host || !container) return info.memory_bytes_free;
+  const int64_t known = std::max<int64_t>(*container, 1);
+  return info.memory_bytes_free > 0 ? std::min(info.memory_bytes_free, known) : known;
 }
 
 Result<std::unique_ptr<Backend>> make_device(const ServerConfig& config) {
@@ -128,7 +143,7 @@ Result<std::unique_ptr<KvStorage>> make_storage(const ServerConfig& config,
   }
   const Result<int> blocks =
       choose_kv_blocks(layout, {.requested_bytes = wanted,
-                                .free_bytes = parts.backend->info().memory_bytes_free,
+                                .free_bytes = bytes_free(parts.backend->info()),
                                 .max_model_len = max_model_len,
                                 .max_num_seqs = config.max_num_seqs});
   if (!blocks.ok()) return blocks.status();

@@ -2,6 +2,7 @@
 #include <grpcpp/create_channel.h>
 #include <sluice/v1/inference.grpc.pb.h>
 
+#include <fstream>
 #include <iostream>
 #include <iterator>
 
@@ -17,6 +18,7 @@ struct ClientOptions {
   std::string prompt;
   std::string server = "127.0.0.1:50051";
   std::string api_key;
+  std::string ca_certs;
   std::string model;
   bool raw = false;
   int64_t max_tokens = 0;
@@ -34,7 +36,13 @@ void add_connection_options(OptionSet& set, ClientOptions& options) {
   set.add({.name = "api-key",
            .group = kGroup,
            .target = &options.api_key,
-           .help = "Key, where the server asks for one"});
+           .help = "Key, where the server asks for one",
+           .secret = true});
+  set.add({.name = "ssl-ca-certs",
+           .group = kGroup,
+           .target = &options.ca_certs,
+           .help = "Certificates to trust (PEM): the server speaks TLS",
+           .command_line_only = true});
   set.add({.name = "model",
            .group = kGroup,
            .target = &options.model,
@@ -112,9 +120,18 @@ void write_stats(const v1::GenerationEnd& end) {
             << ms(end.timings().total()) << " ms\n";
 }
 
+std::shared_ptr<grpc::ChannelCredentials> credentials(const ClientOptions& options) {
+  if (options.ca_certs.empty()) return grpc::InsecureChannelCredentials();
+  std::ifstream file(options.ca_certs, std::ios::binary);
+  return grpc::SslCredentials(
+      {.pem_root_certs = std::string(std::istreambuf_iterator<char>(file), {}),
+       .pem_private_key = {},
+       .pem_cert_chain = {}});
+}
+
 grpc::Status ask(const ClientOptions& options) {
-  const auto stub = v1::Inference::NewStub(
-      grpc::CreateChannel(options.server, grpc::InsecureChannelCredentials()));
+  const auto stub =
+      v1::Inference::NewStub(grpc::CreateChannel(options.server, credentials(options)));
   grpc::ClientContext context;
   context.set_deadline(std::chrono::system_clock::now() +
                        std::chrono::milliseconds(static_cast<int64_t>(options.timeout_s * 1e3)));

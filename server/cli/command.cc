@@ -21,6 +21,7 @@ std::optional<int> read_options(OptionSet& options, const Arguments& arguments) 
 void add_engine_options(OptionSet& options, ServerConfig& config) {
   add_server_options(options, config);
   options.hide_group(kHttpGroup);
+  options.hide_group(kSecurityGroup);
   options.hide_group(kGrpcGroup);
   options.hide_group(kRequestGroup);
 }

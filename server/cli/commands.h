@@ -11,11 +11,13 @@ namespace sluice {
 inline constexpr int kExitOk = 0;
 inline constexpr int kExitFailed = 1;
 inline constexpr int kExitUsage = 2;
+inline constexpr int kExitStalled = 3;  // serve: the engine stood still, see --watchdog-timeout
 
 using Arguments = std::vector<std::string>;
 
 int run_serve(const Arguments& arguments);
 int run_client(const Arguments& arguments);
+int run_healthcheck(const Arguments& arguments);
 int run_generate(const Arguments& arguments);
 int run_bench_kernels(const Arguments& arguments);
 int run_bench_latency(const Arguments& arguments);

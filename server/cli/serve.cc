@@ -1,15 +1,15 @@
 // `sluice serve`: the server. The ports open first (alive, not ready), then the model loads, then
 // requests are served until SIGINT or SIGTERM.
 #include <chrono>
-#include <future>
+#include <cstdlib>
 
 #include "base/log.h"
 #include "base/text.h"
 #include "server/cli/command.h"
+#include "server/cli/engine_watch.h"
+#include "server/cli/fronts.h"
 #include "server/cli/serving.h"
 #include "server/cli/signals.h"
-#include "server/grpc/grpc_frontend.h"
-#include "server/http/http_frontend.h"
 #include "server/local_service.h"
 #include "server/metrics.h"
 #include "server/version.h"
@@ -21,64 +21,6 @@ using std::chrono::milliseconds;
 using SteadyClock = std::chrono::steady_clock;
 
 milliseconds to_ms(double seconds) { return milliseconds(static_cast<int64_t>(seconds * 1e3)); }
-
-HttpOptions http_options(const ServerConfig& config) {
-  HttpOptions http;
-  http.host = config.host;
-  http.port = static_cast<uint16_t>(config.port);
-  http.threads = static_cast<int>(config.http_threads);
-  http.max_connections = static_cast<int>(config.max_connections);
-  http.max_header_bytes = static_cast<size_t>(config.max_header_bytes.value);
-  http.max_body_bytes = static_cast<size_t>(config.max_body_bytes.value);
-  http.max_pending_bytes = static_cast<size_t>(config.max_pending_bytes.value);
-  http.read_timeout = to_ms(config.read_timeout_s);
-  http.idle_timeout = to_ms(config.idle_timeout_s);
-  http.write_timeout = to_ms(config.write_timeout_s);
-  http.max_prompts = static_cast<int>(config.max_prompts);
-  return http;
-}
-
-GrpcOptions grpc_options(const ServerConfig& config) {
-  GrpcOptions grpc;
-  grpc.host = config.host;
-  grpc.port = static_cast<uint16_t>(config.grpc_port);
-  grpc.threads = static_cast<int>(config.grpc_threads);
-  grpc.max_calls = static_cast<int>(config.max_connections);
-  grpc.max_streams_per_connection = static_cast<int>(config.grpc_max_streams);
-  grpc.max_message_bytes = static_cast<size_t>(config.max_body_bytes.value);
-  grpc.max_metadata_bytes = static_cast<size_t>(config.max_header_bytes.value);
-  grpc.write_timeout = to_ms(config.write_timeout_s);
-  grpc.keepalive_interval = to_ms(config.grpc_keepalive_s);
-  return grpc;
-}
-
-// The open ports. Requests are refused until the service is opened.
-struct Fronts {
-  std::unique_ptr<HttpFrontend> http;
-  std::unique_ptr<GrpcFrontend> grpc;  // null: --grpc-port 0
-
-  // Drains both at once; the number of answers that were cut off.
-  int stop(milliseconds limit) const {
-    auto of_grpc =
-        std::async(std::launch::async, [&] { return grpc == nullptr ? 0 : grpc->stop(limit); });
-    const int of_http = http->stop(limit);
-    return of_http + of_grpc.get();
-  }
-};
-
-Result<Fronts> open_fronts(Service& service, Metrics& metrics, const ServerConfig& config) {
-  Fronts fronts;
-  Result<std::unique_ptr<HttpFrontend>> http =
-      HttpFrontend::start(service, metrics, http_options(config));
-  if (!http.ok()) return http.status();
-  fronts.http = std::move(http).value();
-  if (config.grpc_port == 0) return fronts;
-  Result<std::unique_ptr<GrpcFrontend>> grpc =
-      GrpcFrontend::start(service, metrics, grpc_options(config));
-  if (!grpc.ok()) return grpc.status();
-  fronts.grpc = std::move(grpc).value();
-  return fronts;
-}
 
 LocalServiceOptions service_options(const ServerConfig& config, const std::string& model_name) {
   LocalServiceOptions service;
@@ -109,12 +51,15 @@ void log_start(const EngineAssembly& parts, const std::string& urls, double seco
   log_info(str("  ready     ", urls, " after ", static_cast<int64_t>(seconds * 1e3), " ms"));
 }
 
-std::string urls_of(const ServerConfig& config, const Fronts& fronts) {
-  const bool v6 = config.host.find(':') != std::string::npos;
-  const std::string host = v6 ? str("[", config.host, "]") : config.host;
-  std::string urls = str("http://", host, ":", fronts.http->port());
-  if (fronts.grpc != nullptr) urls += str(", gRPC ", host, ":", fronts.grpc->port());
-  return urls;
+EngineWatchOptions watch_options(const ServerConfig& config) {
+  return {.status_interval = to_ms(config.status_interval_s),
+          .give_up_after = to_ms(config.watchdog_timeout_s)};
+}
+
+// A device that hangs cannot be unwound: a supervisor starts the server anew.
+void give_up(const std::string& state) {
+  log_error("the engine stands still; ending for a supervisor to start anew. " + state);
+  std::_Exit(kExitStalled);
 }
 
 int serve(const ServerConfig& config, SignalWatch& signals) {
@@ -139,8 +84,9 @@ int serve(const ServerConfig& config, SignalWatch& signals) {
   parts->engine->start();
   service.open(std::move(served).value());
   const std::chrono::duration<double> spent = SteadyClock::now() - begin;
-  log_start(*parts, urls_of(config, fronts.value()), spent.count());
+  log_start(*parts, fronts->urls(config.host), spent.count());
 
+  const EngineWatch watch(service, watch_options(config), give_up);
   signals.wait();
   log_info(str("stopping: running requests have ", config.shutdown_timeout_s,
                " s; a second signal ends them at once"));

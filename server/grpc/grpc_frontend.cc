@@ -6,6 +6,8 @@
 #include <grpcpp/health_check_service_interface.h>
 #include <grpcpp/resource_quota.h>
 #include <grpcpp/security/server_credentials.h>
+#include <grpcpp/security/tls_certificate_provider.h>
+#include <grpcpp/security/tls_credentials_options.h>
 #include <grpcpp/server.h>
 #include <grpcpp/server_builder.h>
 
@@ -18,6 +20,7 @@
 #include "base/text.h"
 #include "server/grpc/grpc_front.h"
 #include "server/grpc/inference_service.h"
+#include "server/grpc/reflection_guard.h"
 
 namespace sluice {
 namespace {
@@ -26,6 +29,7 @@ using std::chrono::milliseconds;
 using Clock = std::chrono::steady_clock;
 
 constexpr milliseconds kWatchPeriod{100};  // of readiness and of stuck clients
+constexpr unsigned kTlsPeriod_s = 1;       // of looking at the certificate's files
 constexpr milliseconds kGrace{100};        // for last frames, once nothing runs any more
 // Reflection is the one synchronous service: it holds a thread a stream.
 constexpr int kMaxSyncThreads = 8;
@@ -57,6 +61,15 @@ void set_limits(const GrpcOptions& options, grpc::ServerBuilder& builder) {
   grpc::ResourceQuota quota("sluice");
   quota.Resize(options.max_buffer_bytes).SetMaxThreads(kMaxSyncThreads);
   builder.SetResourceQuota(quota);
+}
+
+std::shared_ptr<grpc::ServerCredentials> credentials(const TlsFiles& files) {
+  if (!files.on()) return grpc::InsecureServerCredentials();
+  namespace tls = grpc::experimental;
+  tls::TlsServerCredentialsOptions options(std::make_shared<tls::FileWatcherCertificateProvider>(
+      files.key, files.certificate, kTlsPeriod_s));
+  options.watch_identity_key_cert_pairs();
+  return tls::TlsServerCredentials(options);
 }
 
 class Frontend final : public GrpcFrontend {
@@ -92,8 +105,9 @@ Status Frontend::listen() {
   set_limits(front_.options, builder);
   int bound = 0;
   const std::string address = address_of(front_.options);
-  builder.AddListeningPort(address, grpc::InsecureServerCredentials(), &bound);
+  builder.AddListeningPort(address, credentials(front_.options.tls), &bound);
   builder.RegisterService(&inference_);
+  if (!front_.options.api_keys.empty()) guard_reflection(builder, front_.options.api_keys);
   server_ = builder.BuildAndStart();
   if (server_ == nullptr || bound == 0) {
     return {StatusCode::kUnavailable,

@@ -16,6 +16,7 @@
 #include "server/access.h"
 #include "server/metrics.h"
 #include "server/service.h"
+#include "server/tls_files.h"
 
 namespace sluice {
 
@@ -33,7 +34,8 @@ struct GrpcOptions {
   std::chrono::milliseconds keepalive_interval{60'000};  // pings to a silent client ...
   std::chrono::milliseconds keepalive_timeout{20'000};   // ... that must be answered within this
   std::chrono::milliseconds min_ping_interval{10'000};   // clients that ping more often are cut off
-  ApiKeys api_keys;                                      // guard every method but health
+  TlsFiles tls;
+  ApiKeys api_keys;  // guard every method but health
 };
 
 class GrpcFrontend {

@@ -81,6 +81,9 @@ ApiHandler::ApiHandler(Service& service, Metrics& metrics, const HttpOptions& op
 HttpReply ApiHandler::handle(HttpRequest request) {
   std::string id = request_id(request.request_id);
   auto record = std::make_unique<RequestRecord>(metrics_, printable(request.method, 16), id);
+  record->add_header("X-Request-Id", id);
+  allow_origin(request, *record);
+  const auto headers = record->headers();  // the record may go with the reply
   HttpReply reply;
   try {
     reply = answer(request, record);
@@ -89,10 +92,26 @@ HttpReply ApiHandler::handle(HttpRequest request) {
     reply = error_response({StatusCode::kInternal, error.what()});
   }
   if (auto* response = std::get_if<HttpResponse>(&reply)) {
-    response->headers.emplace_back("X-Request-Id", std::move(id));
+    response->headers.insert(response->headers.end(), headers.begin(), headers.end());
     record->set_code(response->code);
   }
   return reply;
+}
+
+// The header fields by which a browser lets a web page of an allowed origin read the response.
+void ApiHandler::allow_origin(const HttpRequest& request, RequestRecord& record) const {
+  const std::vector<std::string>& allowed = options_.allowed_origins;
+  if (request.origin.empty() || allowed.empty()) return;
+  const bool any = std::find(allowed.begin(), allowed.end(), "*") != allowed.end();
+  const bool listed = std::find(allowed.begin(), allowed.end(), request.origin) != allowed.end();
+  if (!any) record.add_header("Vary", "Origin");
+  if (!any && !listed) return;
+  record.add_header("Access-Control-Allow-Origin", any ? "*" : request.origin);
+  record.add_header("Access-Control-Expose-Headers", "X-Request-Id, Retry-After");
+  if (request.method != "OPTIONS") return;
+  record.add_header("Access-Control-Allow-Methods", "GET, POST, OPTIONS");
+  record.add_header("Access-Control-Allow-Headers", "Authorization, Content-Type, X-Request-Id");
+  record.add_header("Access-Control-Max-Age", "600");
 }
 
 HttpResponse ApiHandler::refuse(int code, const std::string& why) {

@@ -30,6 +30,7 @@ class ApiHandler final : public HttpHandler {
   struct Route;
   static const std::vector<Route>& routes();
 
+  void allow_origin(const HttpRequest& request, RequestRecord& record) const;
   HttpReply answer(const HttpRequest& request, Record& record);
   HttpReply chat(const HttpRequest& request, Record& record);
   HttpReply completion(const HttpRequest& request, Record& record);

@@ -1,3 +1,4 @@
 // Asio's and Beast's own code, compiled once (9 s) instead of in every file that includes them.
 #include <boost/asio/impl/src.hpp>
+#include <boost/asio/ssl/impl/src.hpp>
 #include <boost/beast/src.hpp>

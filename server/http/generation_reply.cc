@@ -140,7 +140,8 @@ class WholeReply final : public JobReply {
  private:
   bool finish(HttpResponse* head) {
     job_.record->set_code(head->code);
-    head->headers.emplace_back("X-Request-Id", job_.record->id());
+    const auto& headers = job_.record->headers();
+    head->headers.insert(head->headers.end(), headers.begin(), headers.end());
     return true;
   }
 
@@ -188,7 +189,8 @@ class StreamReply final : public JobReply {
   bool head(HttpResponse* head) override {
     head->streamed = true;
     head->content_type = "text/event-stream; charset=utf-8";
-    head->headers = {{"Cache-Control", "no-cache"}, {"X-Request-Id", job_.record->id()}};
+    head->headers = job_.record->headers();
+    head->headers.emplace_back("Cache-Control", "no-cache");
     job_.record->set_code(head->code);
     return true;
   }

@@ -11,11 +11,13 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "base/status.h"
 #include "server/access.h"
 #include "server/metrics.h"
 #include "server/service.h"
+#include "server/tls_files.h"
 
 namespace sluice {
 
@@ -32,7 +34,9 @@ struct HttpOptions {
   std::chrono::milliseconds idle_timeout{75'000};   // between requests
   std::chrono::milliseconds write_timeout{30'000};  // a client that takes nothing is dropped
   int max_prompts = 256;                            // of one /v1/completions
-  ApiKeys api_keys;                                 // guard every route but health
+  TlsFiles tls;
+  std::vector<std::string> allowed_origins;  // web pages' that may ask; "*": any
+  ApiKeys api_keys;                          // guard every route but health
 };
 
 class HttpFrontend {

@@ -24,6 +24,7 @@ struct HttpRequest {
   std::string content_type;  // these headers only; empty: absent
   std::string authorization;
   std::string request_id;  // x-request-id
+  std::string origin;
 };
 
 struct HttpResponse {

@@ -15,6 +15,7 @@
 #include "server/http/connections.h"
 #include "server/http/http_wire.h"
 #include "server/http/session.h"
+#include "server/http/tls_context.h"
 
 namespace sluice {
 namespace {
@@ -26,6 +27,7 @@ using asio::ip::tcp;
 constexpr std::chrono::milliseconds kSweepPeriod{50};
 constexpr std::chrono::milliseconds kAcceptPause{100};  // after a failed accept: out of files
 constexpr int kBacklog = 1024;
+constexpr std::chrono::seconds kTlsPeriod{1};  // of looking at the certificate's files
 
 }  // namespace
 
@@ -47,6 +49,8 @@ struct HttpServer::Impl {
   tcp::acceptor acceptor;
   asio::steady_timer sweeper;
   asio::steady_timer accept_pause;
+  std::unique_ptr<TlsContext> tls;  // null: no TLS
+  Connection::Clock::time_point next_tls_look;
   std::vector<std::thread> threads;
   uint16_t port = 0;
   bool stopped = false;
@@ -58,6 +62,11 @@ Status HttpServer::Impl::listen() {
     return Status(StatusCode::kUnavailable, str("cannot ", what, " ", options.host, ":",
                                                 options.port, ": ", error.message()));
   };
+  if (options.tls.on()) {
+    Result<std::unique_ptr<TlsContext>> loaded = TlsContext::load(options.tls);
+    if (!loaded.ok()) return loaded.status();
+    tls = std::move(loaded).value();
+  }
   ErrorCode error;
   tcp::resolver resolver(context);
   const auto addresses =
@@ -97,12 +106,14 @@ void HttpServer::Impl::on_accept(ErrorCode error, tcp::socket socket) {
   ErrorCode ignored;
   socket.set_option(tcp::no_delay(true), ignored);
   if (connections.size() >= static_cast<size_t>(connections.options().max_connections)) {
+    if (tls) return accept();  // it would not understand what is not encrypted
     const HttpResponse full = connections.handler().refuse(503, "too many connections");
     socket.non_blocking(true, ignored);
     socket.write_some(asio::buffer(response_head(full, {.keep_alive = false}) + full.body),
                       ignored);
   } else {
-    const std::shared_ptr<Connection> session = make_session(std::move(socket), connections);
+    const std::shared_ptr<Connection> session =
+        make_session(std::move(socket), tls ? tls->current() : nullptr, connections);
     connections.add(session);
     session->start();
   }
@@ -115,6 +126,10 @@ void HttpServer::Impl::sweep() {
     if (error) return;
     const Connection::Clock::time_point now = Connection::Clock::now();
     for (const auto& session : connections.all()) session->sweep(now);
+    if (tls && now >= next_tls_look) {
+      next_tls_look = now + kTlsPeriod;
+      tls->reload_if_changed();
+    }
     sweep();
   });
 }

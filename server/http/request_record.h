@@ -3,6 +3,8 @@
 
 #include <chrono>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "server/metrics.h"
 
@@ -23,6 +25,11 @@ class RequestRecord {
   void set_route(std::string_view route) { route_ = route; }
   void set_code(int code) { code_ = code; }
   const std::string& id() const { return id_; }
+  // Header fields that the response gets, whatever it is.
+  void add_header(std::string name, std::string value) {
+    headers_.emplace_back(std::move(name), std::move(value));
+  }
+  const std::vector<std::pair<std::string, std::string>>& headers() const { return headers_; }
   Clock::time_point arrival() const { return arrival_; }
 
  private:
@@ -32,6 +39,7 @@ class RequestRecord {
   std::string method_;
   std::string id_;
   Clock::time_point arrival_;
+  std::vector<std::pair<std::string, std::string>> headers_;
   std::string_view route_ = "unknown";
   int code_ = kClientLeft;
 };

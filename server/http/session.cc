@@ -21,6 +21,7 @@
 
 #include "base/log.h"
 #include "base/text.h"
+#include "server/http/client_socket.h"
 #include "server/http/http_wire.h"
 
 namespace sluice {
@@ -39,35 +40,17 @@ constexpr size_t kMaxAhead = 16 * 1024;
 constexpr size_t kBodyStep = 64 * 1024;        // of a body on its way through the buffer
 constexpr size_t kMaxIdleBuffer = 256 * 1024;  // of a connection's output between responses
 
-class Session;
-
-// What a PendingReply may call at any time, also after its connection has gone.
-class Waker {
- public:
-  explicit Waker(std::weak_ptr<Session> session) : session_(std::move(session)) {}
-  void wake();
-  void detach() {
-    const std::scoped_lock lock(mutex_);
-    session_.reset();
-  }
-
- private:
-  std::mutex mutex_;  // no wake is under way once detach() has returned
-  std::weak_ptr<Session> session_;
-};
-
 class Session : public Connection, public std::enable_shared_from_this<Session> {
  public:
-  Session(tcp::socket socket, Connections& connections)
+  Session(ClientSocket socket, Connections& connections)
       : socket_(std::move(socket)),
         connections_(connections),
         buffer_(connections.options().max_header_bytes + kMaxAhead + kBodyStep) {}
 
-  void start() override { post(&Session::await_request); }
+  void start() override { post(&Session::begin); }
   void drain() override { post(&Session::close_if_idle); }
   void abort() override { post(&Session::close); }
-  // Any thread, from the Waker.
-  void wake() {
+  void wake() override {
     if (!woken_.exchange(true)) post(&Session::on_wake);
   }
   void sweep(Clock::time_point now) override {
@@ -87,6 +70,7 @@ class Session : public Connection, public std::enable_shared_from_this<Session> 
   }
   void clear_deadline() { deadline_.store(kNever); }
 
+  void begin();
   void await_request();
   void watch();
   void on_watch(ErrorCode error, size_t bytes);
@@ -103,6 +87,7 @@ class Session : public Connection, public std::enable_shared_from_this<Session> 
   void write();
   void on_written(ErrorCode error, size_t bytes);
   void end_reply();
+  void say_goodbye();
   void on_deadline();
   void close_if_idle() {
     if (state_ == State::kIdle) close();
@@ -111,7 +96,7 @@ class Session : public Connection, public std::enable_shared_from_this<Session> 
 
   static constexpr Clock::rep kNever = std::numeric_limits<Clock::rep>::max();
 
-  tcp::socket socket_;
+  ClientSocket socket_;
   Connections& connections_;
   std::atomic<Clock::rep> deadline_{kNever};
   std::atomic<bool> woken_{false};
@@ -135,9 +120,14 @@ class Session : public Connection, public std::enable_shared_from_this<Session> 
   std::string pulled_;  // one pull of the body, before framing
 };
 
-void Waker::wake() {
-  const std::scoped_lock lock(mutex_);
-  if (const std::shared_ptr<Session> session = session_.lock()) session->wake();
+void Session::begin() {
+  if (!socket_.has_tls()) return await_request();
+  state_ = State::kReading;
+  set_deadline(connections_.options().read_timeout);
+  socket_.async_handshake([self = shared_from_this()](ErrorCode error) {
+    if (error || self->timed_out_) return self->close();
+    self->await_request();
+  });
 }
 
 void Session::await_request() {
@@ -149,8 +139,7 @@ void Session::await_request() {
   }
   // A pipelined request. The pending read must end first: two may not share the buffer.
   if (!watching_) return read_request();
-  ErrorCode ignored;
-  socket_.cancel(ignored);
+  socket_.cancel();
 }
 
 void Session::watch() {
@@ -174,6 +163,7 @@ void Session::on_watch(ErrorCode error, size_t bytes) {
       return watch();
     case State::kLingering:
       buffer_.clear();
+      if (!gone && socket_.has_tls()) return say_goodbye();
       return error ? close() : watch();
     case State::kReading:
     case State::kClosed:
@@ -260,7 +250,8 @@ void Session::dispatch() {
                       .body = std::move(message.body()),
                       .content_type = text(http::field::content_type),
                       .authorization = text(http::field::authorization),
-                      .request_id = std::string(message["X-Request-Id"])};
+                      .request_id = std::string(message["X-Request-Id"]),
+                      .origin = text(http::field::origin)};
   HttpReply reply = connections_.handler().handle(std::move(request));
   if (auto* response = std::get_if<HttpResponse>(&reply)) return send_whole(*response);
   reply_ = std::move(std::get<std::unique_ptr<PendingReply>>(reply));
@@ -355,11 +346,15 @@ void Session::end_reply() {
   if (framing_.keep_alive) return await_request();
   // Closing now, with bytes unread, would reset the connection under the response.
   state_ = State::kLingering;
-  ErrorCode ignored;
-  socket_.shutdown(tcp::socket::shutdown_send, ignored);
   buffer_.clear();
   set_deadline(kLingerLimit);
+  if (socket_.has_tls()) return watching_ ? socket_.cancel() : say_goodbye();
+  socket_.shutdown_send();
   watch();
+}
+
+void Session::say_goodbye() {
+  socket_.async_goodbye([self = shared_from_this()](ErrorCode) { self->close(); });
 }
 
 void Session::on_deadline() {
@@ -367,8 +362,7 @@ void Session::on_deadline() {
   clear_deadline();
   if (state_ != State::kReading) return close();
   timed_out_ = true;
-  ErrorCode ignored;
-  socket_.cancel(ignored);
+  socket_.cancel();
 }
 
 void Session::close() {
@@ -377,15 +371,16 @@ void Session::close() {
   clear_deadline();
   if (waker_) waker_->detach();
   reply_.reset();  // cancels its generation
-  ErrorCode ignored;
-  socket_.close(ignored);
+  socket_.close();
   connections_.remove(this);
 }
 
 }  // namespace
 
-std::shared_ptr<Connection> make_session(tcp::socket socket, Connections& connections) {
-  return std::make_shared<Session>(std::move(socket), connections);
+std::shared_ptr<Connection> make_session(tcp::socket socket,
+                                         std::shared_ptr<asio::ssl::context> tls,
+                                         Connections& connections) {
+  return std::make_shared<Session>(ClientSocket(std::move(socket), std::move(tls)), connections);
 }
 
 }  // namespace sluice

@@ -2,15 +2,17 @@
 #pragma once
 
 #include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/ssl/context.hpp>
 #include <memory>
 
 #include "server/http/connections.h"
 
 namespace sluice {
 
-// `socket` runs on a strand of its own. The caller adds the connection to `connections`, which must
-// outlive it, and starts it.
+// `socket` runs on a strand of its own; `tls` is null where there is no TLS. The caller adds the
+// connection to `connections`, which must outlive it, and starts it.
 std::shared_ptr<Connection> make_session(boost::asio::ip::tcp::socket socket,
+                                         std::shared_ptr<boost::asio::ssl::context> tls,
                                          Connections& connections);
 
 }  // namespace sluice

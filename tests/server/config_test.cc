@@ -51,6 +51,13 @@ TEST_F(ConfigTest, CommandLineWinsOverEnvironmentOverFileOverDefault) {
   EXPECT_EQ(options_.find("host")->source, OptionSource::kDefault);
 }
 
+TEST_F(ConfigTest, SecretsAreNeverPrinted) {
+  ASSERT_TRUE(read({"--api-key", "sk-1", "--api-key=sk-2", "--print-config"}).ok());
+  EXPECT_EQ(config_.api_keys, (std::vector<std::string>{"sk-1", "sk-2"}));
+  EXPECT_NE(out_.str().find("api-key: (not shown)"), std::string::npos);
+  EXPECT_EQ(out_.str().find("sk-"), std::string::npos);
+}
+
 TEST_F(ConfigTest, FlagNamesTakeDashesAndUnderscores) {
   ASSERT_TRUE(read({"some_dir", "--max_num_seqs=7", "--served_model_name", "a_b",
                     "--served-model-name=c", "--no_enable_prefix_caching"})
