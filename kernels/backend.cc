@@ -90,6 +90,16 @@ void Backend::silu_mul(TensorView out, TensorView gate_up) {
   if (out.rows > 0) do_silu_mul(out, gate_up);
 }
 
+void Backend::gemm_silu_mul(TensorView out, TensorView gate_up, TensorView x,
+                            const Weight& weight) {
+  check_product(gate_up, x, weight);
+  SLUICE_CHECK(gate_up.dtype == x.dtype);
+  SLUICE_CHECK_EQ(out.rows, gate_up.rows);
+  SLUICE_CHECK_EQ(2 * out.cols, gate_up.cols);
+  SLUICE_CHECK(out.dtype == x.dtype);
+  if (x.rows > 0) do_gemm_silu_mul(out, gate_up, x, weight);
+}
+
 void Backend::rope_append_kv(TensorView qkv, int num_q_heads, const RopeTable& rope,
                              const RaggedBatchView& batch, const KvCacheView& kv) {
   check_kv(*this, batch, kv);

@@ -123,6 +123,12 @@ class Backend {
   // out[t, i] = silu(gate_up[t, i]) * gate_up[t, n + i]      gate_up [tokens, 2 n], out [tokens, n]
   void silu_mul(TensorView out, TensorView gate_up);
 
+  // out = silu(x * Wg^T) * (x * Wu^T), element by element: gemm, then silu_mul, in one where that
+  // is faster; then the two products are not rounded in between.
+  //   x [tokens, in], out [tokens, n] activations; weight [2 n, in]: Wg's rows, then Wu's
+  //   gate_up [tokens, 2 n] activations: scratch, which holds anything afterwards
+  void gemm_silu_mul(TensorView out, TensorView gate_up, TensorView x, const Weight& weight);
+
   // Rotates the q heads of qkv in place and writes rotated k and plain v of this step to the cache.
   //   qkv [tokens, (num_q_heads + 2 kv_heads) * head_dim] activations: q heads, then k heads, then
   //   v heads pairs are (i, i + head_dim / 2), as transformers' rotate_half; source:
@@ -172,6 +178,11 @@ class Backend {
   virtual void do_prepare_gemm(TensorView /*out*/, TensorView /*x*/,
                                std::span<const Weight* const> /*weights*/) {}  // nothing to choose
   virtual void do_silu_mul(TensorView out, TensorView gate_up) = 0;
+  virtual void do_gemm_silu_mul(TensorView out, TensorView gate_up, TensorView x,
+                                const Weight& weight) {
+    do_gemm(gate_up, x, weight);
+    do_silu_mul(out, gate_up);
+  }
   virtual void do_rope_append_kv(TensorView qkv, int num_q_heads, const RopeTable& rope,
                                  const RaggedBatchView& batch, const KvCacheView& kv) = 0;
   virtual void do_attend(TensorView out, TensorView q, int num_q_heads, float scale,

@@ -276,6 +276,13 @@ void CheckedBackend::do_silu_mul(TensorView out, TensorView gate_up) {
   compare("silu_mul", out);
 }
 
+void CheckedBackend::do_gemm_silu_mul(TensorView out, TensorView gate_up, TensorView x,
+                                      const Weight& weight) {
+  subject_->gemm_silu_mul(out, gate_up, x, weight);
+  reference_->gemm_silu_mul(shadow(out), shadow(gate_up), shadow(x), shadow(weight));
+  compare("gemm_silu_mul", out, " " + weight.name);
+}
+
 void CheckedBackend::do_rope_append_kv(TensorView qkv, int num_q_heads, const RopeTable& rope,
                                        const RaggedBatchView& batch, const KvCacheView& kv) {
   RopeTable twin = rope;

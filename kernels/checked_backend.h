@@ -80,6 +80,8 @@ class CheckedBackend final : public Backend {
   void do_prepare_gemm(TensorView out, TensorView x,
                        std::span<const Weight* const> weights) override;
   void do_silu_mul(TensorView out, TensorView gate_up) override;
+  void do_gemm_silu_mul(TensorView out, TensorView gate_up, TensorView x,
+                        const Weight& weight) override;
   void do_rope_append_kv(TensorView qkv, int num_q_heads, const RopeTable& rope,
                          const RaggedBatchView& batch, const KvCacheView& kv) override;
   void do_attend(TensorView out, TensorView q, int num_q_heads, float scale,

@@ -134,8 +134,7 @@ TensorView DecoderModel::forward(const RaggedBatchView& batch, const KvStorage& 
     backend_.add_rms_norm(hidden, residual, hidden, layer.mlp_norm, c.rms_norm_eps);
     const TensorView gate_up = workspace.gate_up_.head(rows);
     const TensorView gated = workspace.gated_.head(rows);
-    backend_.gemm(gate_up, hidden, layer.gate_up);
-    backend_.silu_mul(gated, gate_up);
+    backend_.gemm_silu_mul(gated, gate_up, hidden, layer.gate_up);
     backend_.gemm(hidden, gated, layer.down);
   }
   backend_.add_rms_norm(hidden, residual, hidden, weights_.final_norm, c.rms_norm_eps);

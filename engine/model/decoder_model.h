@@ -1,6 +1,6 @@
 // DecoderModel: one forward pass for the whole tribe of pre-norm, RoPE, gated-MLP decoders.
 //
-//   embed -> [ norm, qkv, rope + append, attend, o | norm, gate_up, silu_mul, down ] x layers ->
+//   embed -> [ norm, qkv, rope + append, attend, o | norm, gate_up + silu_mul, down ] x layers ->
 //   norm
 //                                              ^ the last layer keeps only the logit rows from here
 //   lm_head on slices of those rows

@@ -58,6 +58,8 @@ class CudaBackend final : public Backend {
   void do_prepare_gemm(TensorView out, TensorView x,
                        std::span<const Weight* const> weights) override;
   void do_silu_mul(TensorView out, TensorView gate_up) override;
+  void do_gemm_silu_mul(TensorView out, TensorView gate_up, TensorView x,
+                        const Weight& weight) override;
   void do_rope_append_kv(TensorView qkv, int num_q_heads, const RopeTable& rope,
                          const RaggedBatchView& batch, const KvCacheView& kv) override;
   void do_attend(TensorView out, TensorView q, int num_q_heads, float scale,
@@ -232,12 +234,21 @@ void CudaBackend::do_gemm(TensorView out, TensorView x, const Weight& weight) {
 
 void CudaBackend::do_prepare_gemm(TensorView out, TensorView x,
                                   std::span<const Weight* const> weights) {
-  // Inputs of another dtype are products of other shapes, and take what is likeliest to be fast.
-  if (x.dtype == weights.front()->dtype) gemm_->prepare(out, x, weights);
+  // Float32 inputs take what is likeliest to be fast: they become products of other shapes, or, of
+  // float32 weights, take long to measure and are not there for speed.
+  if (x.dtype == DType::kBF16 && weights.front()->dtype == DType::kBF16)
+    gemm_->prepare(out, x, weights);
 }
 
 void CudaBackend::do_silu_mul(TensorView out, TensorView gate_up) {
   launch_silu_mul(out, gate_up, stream_);
+}
+
+void CudaBackend::do_gemm_silu_mul(TensorView out, TensorView gate_up, TensorView x,
+                                   const Weight& weight) {
+  if (x.dtype == weight.dtype && gemm_->run_gated(out, x, weight)) return;
+  do_gemm(gate_up, x, weight);
+  do_silu_mul(out, gate_up);
 }
 
 void CudaBackend::do_rope_append_kv(TensorView qkv, int num_q_heads, const RopeTable& rope,

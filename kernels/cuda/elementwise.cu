@@ -41,7 +41,7 @@ __global__ void __launch_bounds__(kThreads)
   load<V>(gate, gate_up + blockIdx.y * stride + col);
   load<V>(up, gate_up + blockIdx.y * stride + cols + col);
 #pragma unroll
-  for (int i = 0; i < V; ++i) up[i] *= gate[i] / (1.0F + __expf(-gate[i]));
+  for (int i = 0; i < V; ++i) up[i] *= silu(gate[i]);
   store<V>(out + blockIdx.y * out_stride + col, up);
 }
 

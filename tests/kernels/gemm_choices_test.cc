@@ -65,8 +65,8 @@ TEST(GemmChoices, AnyChangedByteIsRefused) {
 
 // A line that the checksum covers and no kernel takes.
 TEST(GemmChoices, ImpossibleCutsAreRefused) {
-  for (const RingCut cut : {RingCut{.tile_rows = 12, .slices = 1, .stages = 4},
-                            RingCut{.tile_rows = 136, .slices = 1, .stages = 4},
+  for (const RingCut cut : {RingCut{.tile_rows = 24, .slices = 1, .stages = 4},
+                            RingCut{.tile_rows = 144, .slices = 1, .stages = 4},
                             RingCut{.tile_rows = 64, .slices = 9, .stages = 4},
                             RingCut{.tile_rows = 64, .slices = 1, .stages = 100}}) {
     GemmChoices choices;

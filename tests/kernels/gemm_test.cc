@@ -162,6 +162,44 @@ TEST_P(Gemm, EveryRowCountMatchesReferencePreparedOrNot) {
   }
 }
 
+// Widths that the kernels take in one and widths that they do not; row counts of every kernel. A
+// backend may round the two products or not, so each may be off by what gemm's and a rounding are.
+TEST_P(Gemm, SiluMulOfAProductMatchesReference) {
+  std::mt19937 rng(6);
+  for (const Shape& s : {Shape{0, 64, 64}, Shape{1, 64, 40}, Shape{3, 1024, 8}, Shape{8, 96, 264},
+                         Shape{9, 200, 136}, Shape{20, 72, 72}, Shape{64, 328, 144},
+                         Shape{65, 64, 64}, Shape{5, 40, 33}, Shape{33, 264, 36}}) {
+    for (const DType dtype : kDTypes) {
+      SCOPED_TRACE(testing::Message()
+                   << s.tokens << " x " << s.in << " x " << s.out << " " << short_name(dtype));
+      const auto x = random_values(s.tokens * s.in, dtype, rng);
+      const auto w = random_values(2 * s.out * s.in, DType::kBF16, rng);
+      const Weight weight = make_weight(backend(), w, 2 * s.out, s.in, DType::kBF16);
+      const auto both = product(x, w, {s.tokens, s.in, 2 * s.out});
+      std::vector<double> want;
+      double largest = 1;
+      for (int64_t t = 0; t < s.tokens; ++t) {
+        for (int64_t i = 0; i < s.out; ++i) {
+          const double gate = both[t * 2 * s.out + i], up = both[t * 2 * s.out + s.out + i];
+          want.push_back(gate / (1 + std::exp(-gate)) * up);
+          largest = std::max({largest, std::fabs(gate), std::fabs(up)});
+        }
+      }
+      DeviceTensor xs(backend(), dtype, s.tokens, s.in, 8);
+      DeviceTensor scratch(backend(), dtype, s.tokens, 2 * s.out);
+      DeviceTensor ys(backend(), dtype, s.tokens, s.out, 3);
+      xs.set(x);
+      backend().gemm_silu_mul(ys.view(), scratch.view(), xs.view(), weight);
+      const Tolerance one =
+          gemm_tolerance(s.in, 0.34, DType::kBF16, dtype, backend().info().activations);
+      // silu's slope is at most 1.1; the other factor is at most `largest`.
+      const double off = one.absolute + one.relative * largest;
+      expect_close(ys.get(), want, {one.relative + 16 * kU, 2.1 * off * largest});
+      ys.check_guards();
+    }
+  }
+}
+
 // The formula of Backend::random_weight's numbers, restated: backends must agree on them.
 TEST_P(Gemm, RandomWeightIsTheDocumentedHash) {
   constexpr int64_t kRows = 70, kCols = 5;

@@ -46,7 +46,8 @@ TEST(RingGemm, EveryCutMatchesReferenceAndRepeatsToTheBit) {
   cudaStream_t stream = nullptr;
   ASSERT_EQ(cudaStreamCreate(&stream), cudaSuccess);
   for (int round = 0; round < 12; ++round) {
-    const Shape s{random(1, kRingRows), 8 * random(1, 120), random(1, 700)};
+    const Shape s{random(1, kRingRows), 8 * random(1, 120),
+                  round % 2 == 0 ? 16 * random(1, 44) : random(1, 700)};
     const auto x = random_values(s.rows * s.in, DType::kBF16, rng);
     const auto w = random_values(s.out * s.in, DType::kBF16, rng);
     const Weight weight = make_weight(*backend, w, s.out, s.in, DType::kBF16);
@@ -66,6 +67,20 @@ TEST(RingGemm, EveryCutMatchesReferenceAndRepeatsToTheBit) {
       expect_close(ys.get(), want, gemm_tolerance(s.in, 0.34, DType::kBF16, out, DType::kBF16));
       ys.check_guards();
       EXPECT_EQ(ys.dense_bytes(), again.dense_bytes());
+      if (out != DType::kBF16 || s.out % 16 != 0) continue;
+      // The gated product of the same weight is made of the plain one's two halves.
+      DeviceTensor gated(*backend, out, s.rows, s.out / 2, 3);
+      ring.run_gated(gated.view(), xs.view(), weight, cut, stream);
+      ASSERT_EQ(cudaStreamSynchronize(stream), cudaSuccess);
+      std::vector<double> combined;
+      for (int64_t t = 0; t < s.rows; ++t) {
+        for (int64_t i = 0; i < s.out / 2; ++i) {
+          const double gate = want[t * s.out + i], up = want[t * s.out + s.out / 2 + i];
+          combined.push_back(gate / (1 + std::exp(-gate)) * up);
+        }
+      }
+      expect_close(gated.get(), combined, {2 * kB, 1e-2});
+      gated.check_guards();
     }
   }
   cudaStreamDestroy(stream);

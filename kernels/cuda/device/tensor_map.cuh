@@ -24,6 +24,17 @@ __device__ __forceinline__ void tile_copy(void* to_shared, const CUtensorMap* ma
       : "memory");
 }
 
+// The same of a map that sees a matrix of 2 n rows as [n / 8 groups][2 halves][8 rows]: the box's
+// rows are 8 of the upper half, 8 of the lower, the next 8 of the upper, ...
+__device__ __forceinline__ void tile_copy_paired(void* to_shared, const CUtensorMap* map, int group,
+                                                 int col, uint64_t* barrier) {
+  asm volatile(
+      "cp.async.bulk.tensor.4d.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1, {%2, "
+      "%3, %3, %4}], [%5];" ::"r"(smem_address(to_shared)),
+      "l"(map), "r"(col), "r"(0), "r"(group), "r"(smem_address(barrier))
+      : "memory");
+}
+
 __device__ __forceinline__ int cluster_rank() {
   uint32_t rank;
   asm volatile("mov.u32 %0, %%cluster_ctarank;" : "=r"(rank));

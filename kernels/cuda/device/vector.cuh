@@ -44,6 +44,8 @@ __device__ __forceinline__ T from_f32(float x) {
   }
 }
 
+__device__ __forceinline__ float silu(float x) { return x / (1.0F + __expf(-x)); }
+
 // V elements: eight, which must be 16-byte aligned, or one, where a shape allows no more.
 template <int V, typename T>
 __device__ __forceinline__ void load(float (&x)[V], const T* from) {

@@ -152,9 +152,11 @@ Status write_choices(const std::string& path, std::string_view machine,
   std::ofstream file(beside, std::ios::binary | std::ios::trunc);
   file << choices.text(machine);
   file.close();
-  if (!file) return failed("cannot be written");
-  std::filesystem::rename(beside, path, error);
-  return error ? failed(error.message()) : Status();
+  if (file) std::filesystem::rename(beside, path, error);
+  if (file && !error) return {};
+  std::error_code ignored;
+  std::filesystem::remove(beside, ignored);
+  return failed(error ? error.message() : "cannot be written");
 }
 
 }  // namespace sluice::cuda

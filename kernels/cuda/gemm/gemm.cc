@@ -16,7 +16,7 @@ namespace sluice::cuda {
 namespace {
 
 constexpr size_t kWorkspaceBytes = size_t{32} << 20;  // what cuBLASLt asks for at most on Hopper
-constexpr int kGuesses = 8;                           // of cuBLASLt, measured
+constexpr int kGuesses = 8;                           // of cuBLASLt, that are considered
 // Above, cuBLASLt's first guess is within a few per cent, and measuring takes long.
 constexpr int64_t kMostMeasuredRows = 2048;
 constexpr int kProducts = 8, kRounds = 3;
@@ -93,12 +93,33 @@ void Gemm::run(TensorView out, TensorView x, const Weight& weight) {
   if (fits_skinny_gemm(out, x, weight))
     return launch_skinny_gemm(out, x, weight, num_sms_, stream_);
   if (!DenseGemm::fits(out, x)) return launch_plain_gemm(out, x, weight, stream_);
+  run(out, x, weight, choose(out, x, weight));
+}
+
+GemmChoice Gemm::choose(TensorView out, TensorView x, const Weight& weight) {
   const GemmShape shape = shape_of(out, x);
-  if (const GemmChoice* known = choices_.find(shape)) return run(out, x, weight, *known);
-  if (const GemmChoice* guess = guesses_.find(shape)) return run(out, x, weight, *guess);
-  const GemmChoice guess = candidates(out, x, weight, 1).front();
+  if (const GemmChoice* known = choices_.find(shape)) return *known;
+  if (const GemmChoice* guess = guesses_.find(shape)) return *guess;
+  const GemmChoice guess = candidates(out, x, weight).front();
   guesses_.add(shape, guess);  // where there is no more room, it is guessed each time
-  run(out, x, weight, guess);
+  return guess;
+}
+
+bool Gemm::run_gated(TensorView out, TensorView x, const Weight& weight) {
+  if (out.dtype != DType::kBF16 || out.cols % kGatedRows != 0) return false;
+  if (fits_skinny_gemm(out, x, weight)) {
+    launch_gated_skinny_gemm(out, x, weight, num_sms_, stream_);
+    return true;
+  }
+  if (!RingGemm::fits(out, x, weight)) return false;
+  // The choice is that of the product alone, whose result, [tokens, 2 n], is never written.
+  const auto both = TensorView::dense(out.data, out.dtype, out.rows, weight.rows);
+  if (!DenseGemm::fits(both, x)) return false;
+  const GemmChoice choice = choose(both, x, weight);
+  const auto* cut = std::get_if<RingCut>(&choice);
+  if (cut == nullptr) return false;
+  ring_.run_gated(out, x, weight, *cut, stream_);
+  return true;
 }
 
 void Gemm::run(TensorView out, TensorView x, const Weight& weight, const GemmChoice& choice) const {
@@ -107,15 +128,14 @@ void Gemm::run(TensorView out, TensorView x, const Weight& weight, const GemmCho
   dense_.run(out, x, weight, std::get<DenseAlgorithm>(choice), stream_);
 }
 
-std::vector<GemmChoice> Gemm::candidates(TensorView out, TensorView x, const Weight& weight,
-                                         int most_guesses) const {
+std::vector<GemmChoice> Gemm::candidates(TensorView out, TensorView x, const Weight& weight) const {
   std::vector<GemmChoice> found;
   if (RingGemm::fits(out, x, weight)) {
     for (const RingCut& cut : ring_.cuts(x.rows, weight.rows)) found.emplace_back(cut);
   }
   // What serves the bucket's largest row count may not serve its smallest.
   const int64_t fewest = std::min(x.rows, row_bucket(x.rows) / 2 + 1);
-  for (const DenseAlgorithm& guess : dense_.guesses(out, x, weight, most_guesses)) {
+  for (const DenseAlgorithm& guess : dense_.guesses(out, x, weight, kGuesses)) {
     if (dense_.takes(guess, out.head(fewest), x.head(fewest), weight)) found.emplace_back(guess);
   }
   SLUICE_CHECK(!found.empty());
@@ -151,7 +171,7 @@ GemmChoice Gemm::fastest(TensorView out, TensorView x,
                          std::span<const Weight* const> weights) const {
   GemmChoice best;
   float best_ms = INFINITY;
-  for (const GemmChoice& candidate : candidates(out, x, *weights.front(), kGuesses)) {
+  for (const GemmChoice& candidate : candidates(out, x, *weights.front())) {
     const float ms = milliseconds(out, x, weights, candidate);
     if (ms >= kGain * best_ms) continue;
     best = candidate;

@@ -30,6 +30,10 @@ class Gemm {
   // prepared takes what is likeliest to be fast, without measuring.
   void run(TensorView out, TensorView x, const Weight& weight);
 
+  // out = silu(x * Wg^T) * (x * Wu^T), weight = Wg's rows, then Wu's; false, and nothing happens,
+  // where the kernel that suits the product of `weight` cannot do both.
+  bool run_gated(TensorView out, TensorView x, const Weight& weight);
+
   // Measures what suits products of these shapes, for 1 ... out.rows rows, where neither this
   // object nor the cache knows it yet. `weights` are of one shape; they take turns, so that
   // none is in the second-level cache. Overwrites out and x. A fraction of a second a shape.
@@ -39,8 +43,10 @@ class Gemm {
 
  private:
   void run(TensorView out, TensorView x, const Weight& weight, const GemmChoice& choice) const;
-  std::vector<GemmChoice> candidates(TensorView out, TensorView x, const Weight& weight,
-                                     int most_guesses) const;
+  // For a product that neither skinny.cu nor plain.cu serves.
+  GemmChoice choose(TensorView out, TensorView x, const Weight& weight);
+  // What could compute the product and its like in the row bucket, the likeliest to be fast first.
+  std::vector<GemmChoice> candidates(TensorView out, TensorView x, const Weight& weight) const;
   GemmChoice fastest(TensorView out, TensorView x, std::span<const Weight* const> weights) const;
   // Milliseconds of kProducts products, each behind a small kernel.
   float milliseconds(TensorView out, TensorView x, std::span<const Weight* const> weights,

@@ -8,6 +8,9 @@
 // are added in the order of K through its shared memory. RingCut chooses both so that every SM has
 // as many blocks as the others. W does not depend on the kernel before: the ring is filled before
 // waiting for it.
+//
+// Gated: a tile's rows are 8 of W's upper half, the gates, the 8 that belong to them in the lower
+// half, the next 8 gates, ...: a thread's rows g and g + 8 are a gate and its up.
 #include <algorithm>
 
 #include "kernels/cuda/cuda_check.h"
@@ -43,7 +46,7 @@ int tokens_for(int64_t rows) { return rows <= 16 ? 16 : rows <= 32 ? 32 : 64; }
 struct Params {
   void* out;
   int64_t out_stride;
-  int tokens, rows;  // of x, of W
+  int tokens, rows;  // of x; columns of out
   int tile_rows;
   int steps;   // along K
   int slices;  // of K, a block each
@@ -69,7 +72,7 @@ struct Turn {
 
 // ---- producer ----------------------------------------------------------------------------------
 
-template <int kTokens>
+template <int kTokens, bool kGated>
 struct Producer {
   const CUtensorMap* weight;
   const CUtensorMap* input;
@@ -80,8 +83,12 @@ struct Producer {
 
   __device__ void copy_weight(int step, int stage) const {
     mbarrier_expect_bytes(&barriers.full[stage], (p.tile_rows + kTokens) * kRowBytes);
-    tile_copy(ring + stage * stage_bytes(kTokens), weight, first_row, step * kStep,
-              &barriers.full[stage]);
+    uint8_t* to = ring + stage * stage_bytes(kTokens);
+    if constexpr (kGated) {
+      tile_copy_paired(to, weight, first_row / 16, step * kStep, &barriers.full[stage]);
+    } else {
+      tile_copy(to, weight, first_row, step * kStep, &barriers.full[stage]);
+    }
   }
   __device__ void copy_input(int step, int stage) const {
     tile_copy(ring + stage * stage_bytes(kTokens) + kTileRows * kRowBytes, input, 0, step * kStep,
@@ -148,26 +155,30 @@ __device__ __forceinline__ void accumulate(float (&d)[kTokens / 2], const uint8_
 
 // What a thread holds of vector v: rows g and g + 8 of its warp's sixteen (x, y and z, w), tokens
 // 8 v + 2 c and the next.
-template <typename Out>
+template <bool kGated, typename Out>
 __device__ __forceinline__ void store(const Params& p, int first_row, int v, float4 sum) {
   const int lane = threadIdx.x % 32, token = v * 8 + lane % 4 * 2;
-  const int in_tile = threadIdx.x / 32 * 16 + lane / 4;
+  const int warp_row = threadIdx.x / 32 * 16, g = lane / 4;
   const float sums[2][2] = {{sum.x, sum.y}, {sum.z, sum.w}};
+  const auto put = [&](int row, int i, float value) {
+    if (row < p.rows && token + i < p.tokens)
+      static_cast<Out*>(p.out)[(token + i) * p.out_stride + row] = from_f32<Out>(value);
+  };
+  if (warp_row >= p.tile_rows) return;
 #pragma unroll
-  for (int h = 0; h < 2; ++h) {
-    const int row = first_row + in_tile + 8 * h;
-    if (in_tile + 8 * h >= p.tile_rows || row >= p.rows) continue;
-#pragma unroll
-    for (int i = 0; i < 2; ++i) {
-      if (token + i < p.tokens)
-        static_cast<Out*>(p.out)[(token + i) * p.out_stride + row] = from_f32<Out>(sums[h][i]);
+  for (int i = 0; i < 2; ++i) {
+    if constexpr (kGated) {
+      put((first_row + warp_row) / 2 + g, i, silu(sums[0][i]) * sums[1][i]);
+    } else {
+      put(first_row + warp_row + g, i, sums[0][i]);
+      put(first_row + warp_row + g + 8, i, sums[1][i]);
     }
   }
 }
 
 // Adds up the cluster's sums and stores them, each block its share of the vectors. `sums`:
 // [vector][consumer thread] in every block's shared memory, this thread's column.
-template <typename Out>
+template <bool kGated, typename Out>
 __device__ void add_slices(const Params& p, int first_row, int slice, const float4* sums) {
   for (int v = slice; v * 8 < p.tokens; v += p.slices) {
     float4 parts[kMaxSlices];  // asked for at once: each is a trip to another SM
@@ -181,14 +192,14 @@ __device__ void add_slices(const Params& p, int first_row, int slice, const floa
       if (i >= p.slices) break;
       sum.x += parts[i].x, sum.y += parts[i].y, sum.z += parts[i].z, sum.w += parts[i].w;
     }
-    store<Out>(p, first_row, v, sum);
+    store<kGated, Out>(p, first_row, v, sum);
   }
 }
 
 // ---- kernel ------------------------------------------------------------------------------------
 
 // Grid: tiles of W's rows x slices, a cluster a tile.
-template <int kTokens, typename Out>
+template <int kTokens, bool kGated, typename Out>
 __global__ void __launch_bounds__(kThreads, 2)
     ring_gemm_kernel(const __grid_constant__ CUtensorMap weight,
                      const __grid_constant__ CUtensorMap input, const Params p) {
@@ -211,7 +222,7 @@ __global__ void __launch_bounds__(kThreads, 2)
   float4* sums = reinterpret_cast<float4*>(ring) + threadIdx.x;
   if (threadIdx.x >= kConsumers) {
     if (threadIdx.x == kConsumers)
-      Producer<kTokens>{&weight, &input, p, ring, barriers, first_row, begin, end}.run();
+      Producer<kTokens, kGated>{&weight, &input, p, ring, barriers, first_row, begin, end}.run();
     __syncwarp();
   } else {
     wait_for_previous_kernel();
@@ -222,7 +233,7 @@ __global__ void __launch_bounds__(kThreads, 2)
     for (int v = 0; v < kTokens / 8; ++v) {
       const float4 sum = make_float4(d[4 * v], d[4 * v + 1], d[4 * v + 2], d[4 * v + 3]);
       if (p.slices == 1) {
-        store<Out>(p, first_row, v, sum);
+        store<kGated, Out>(p, first_row, v, sum);
       } else {
         sums[v * kConsumers] = sum;
       }
@@ -230,22 +241,23 @@ __global__ void __launch_bounds__(kThreads, 2)
   }
   if (p.slices == 1) return;
   cluster_sync();
-  if (threadIdx.x < kConsumers) add_slices<Out>(p, first_row, slice, sums);
+  if (threadIdx.x < kConsumers) add_slices<kGated, Out>(p, first_row, slice, sums);
   cluster_sync();  // nobody reads this block's shared memory any more
 }
 
 // ---- launcher ----------------------------------------------------------------------------------
 
-// Boxes of `box_rows` rows and 64 columns of a row-major bf16 matrix.
-CUtensorMap tensor_map(void* encode, const void* data, int64_t rows, int64_t cols,
-                       int64_t row_stride, int box_rows) {
+// A map of bf16 extents, innermost first, `strides` in elements from the second dimension on.
+template <int kRank>
+CUtensorMap tensor_map(void* encode, const void* data, const cuuint64_t (&extents)[kRank],
+                       const int64_t (&strides)[kRank - 1], const cuuint32_t (&box)[kRank]) {
   CUtensorMap map{};
-  const cuuint64_t extents[] = {static_cast<cuuint64_t>(cols), static_cast<cuuint64_t>(rows)};
-  const cuuint64_t strides[] = {static_cast<cuuint64_t>(row_stride) * 2};
-  const cuuint32_t box[] = {kStep, static_cast<cuuint32_t>(box_rows)};
-  const cuuint32_t element_strides[] = {1, 1};
+  cuuint64_t bytes[kRank - 1];
+  cuuint32_t element_strides[kRank];
+  for (int i = 0; i < kRank - 1; ++i) bytes[i] = static_cast<cuuint64_t>(strides[i]) * 2;
+  for (cuuint32_t& stride : element_strides) stride = 1;
   const CUresult result = reinterpret_cast<decltype(&cuTensorMapEncodeTiled)>(encode)(
-      &map, CU_TENSOR_MAP_DATA_TYPE_BFLOAT16, 2, const_cast<void*>(data), extents, strides, box,
+      &map, CU_TENSOR_MAP_DATA_TYPE_BFLOAT16, kRank, const_cast<void*>(data), extents, bytes, box,
       element_strides, CU_TENSOR_MAP_INTERLEAVE_NONE, CU_TENSOR_MAP_SWIZZLE_128B,
       CU_TENSOR_MAP_L2_PROMOTION_L2_256B, CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
   if (result != CUDA_SUCCESS)
@@ -253,15 +265,56 @@ CUtensorMap tensor_map(void* encode, const void* data, int64_t rows, int64_t col
   return map;
 }
 
-template <int kTokens, typename Out>
-void launch_ring(const Params& p, const CUtensorMap& weight, const CUtensorMap& input,
-                 cudaStream_t stream) {
-  auto* kernel = ring_gemm_kernel<kTokens, Out>;
+// Boxes of `box_rows` rows and kStep columns of a row-major matrix.
+CUtensorMap row_map(void* encode, const void* data, int64_t rows, int64_t cols, int64_t row_stride,
+                    int box_rows) {
+  return tensor_map<2>(encode, data, {static_cast<cuuint64_t>(cols), static_cast<cuuint64_t>(rows)},
+                       {row_stride}, {kStep, static_cast<cuuint32_t>(box_rows)});
+}
+
+// The same of a gate and an up matrix, one above the other: 8 rows of each in turn.
+CUtensorMap paired_map(void* encode, const Weight& weight, int box_rows) {
+  const int64_t half = weight.rows / 2;
+  return tensor_map<4>(
+      encode, weight.storage.data(),
+      {static_cast<cuuint64_t>(weight.cols), 8, 2, static_cast<cuuint64_t>(half / 8)},
+      {weight.cols, half * weight.cols, 8 * weight.cols},
+      {kStep, 8, 2, static_cast<cuuint32_t>(box_rows / 16)});
+}
+
+template <int kTokens, bool kGated, typename Out>
+void launch_ring(const Params& p, int64_t weight_rows, const CUtensorMap& weight,
+                 const CUtensorMap& input, cudaStream_t stream) {
+  auto* kernel = ring_gemm_kernel<kTokens, kGated, Out>;
   SLUICE_CUDA_CHECK(
       cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, kSharedBytes));
-  const dim3 grid(static_cast<unsigned>(ceil_div(p.rows, p.tile_rows) * p.slices));
+  const dim3 grid(static_cast<unsigned>(ceil_div(weight_rows, p.tile_rows) * p.slices));
   launch_clusters(kernel, grid, p.slices, kThreads,
                   static_cast<size_t>(p.stages) * stage_bytes(kTokens), stream, weight, input, p);
+}
+
+template <bool kGated, typename Out>
+void launch_tokens(const Params& p, int64_t weight_rows, const CUtensorMap& weight,
+                   const CUtensorMap& input, cudaStream_t stream) {
+  const int tokens = tokens_for(p.tokens);
+  if (tokens == 16) return launch_ring<16, kGated, Out>(p, weight_rows, weight, input, stream);
+  if (tokens == 32) return launch_ring<32, kGated, Out>(p, weight_rows, weight, input, stream);
+  launch_ring<64, kGated, Out>(p, weight_rows, weight, input, stream);
+}
+
+Params params_of(const TensorView& out, const TensorView& x, const Weight& weight,
+                 const RingCut& cut) {
+  SLUICE_CHECK(RingGemm::fits(out, x, weight));
+  SLUICE_CHECK(RingGemm::valid(cut, x.rows));
+  const auto steps = static_cast<int>(ceil_div(weight.cols, kStep));
+  return {.out = out.data,
+          .out_stride = out.row_stride,
+          .tokens = static_cast<int>(x.rows),
+          .rows = static_cast<int>(out.cols),
+          .tile_rows = cut.tile_rows,
+          .steps = steps,
+          .slices = std::min(cut.slices, steps),
+          .stages = cut.stages};
 }
 
 }  // namespace
@@ -279,7 +332,7 @@ bool RingGemm::fits(TensorView out, TensorView x, const Weight& weight) {
 }
 
 bool RingGemm::valid(const RingCut& cut, int64_t rows) {
-  return cut.tile_rows >= 8 && cut.tile_rows <= kTileRows && cut.tile_rows % 8 == 0 &&
+  return cut.tile_rows >= 16 && cut.tile_rows <= kTileRows && cut.tile_rows % 16 == 0 &&
          cut.slices >= 1 && cut.slices <= kMaxSlices && cut.stages >= 2 &&
          cut.stages <= std::min(kMaxStages, kSharedBytes / stage_bytes(tokens_for(rows)));
 }
@@ -290,7 +343,7 @@ std::vector<RingCut> RingGemm::cuts(int64_t rows, int64_t weight_rows) const {
   // Tiles as high as make `blocks` blocks in all; they need not be whole tensor-core tiles.
   const auto cut = [&](int slices, int blocks, int stages) {
     const int64_t tiles = std::max(1, blocks / slices);
-    const int64_t tile_rows = round_up(ceil_div(weight_rows, tiles), 8);
+    const int64_t tile_rows = round_up(ceil_div(weight_rows, tiles), 16);
     return RingCut{.tile_rows = static_cast<int>(std::min<int64_t>(kTileRows, tile_rows)),
                    .slices = slices,
                    .stages = stages};
@@ -299,9 +352,9 @@ std::vector<RingCut> RingGemm::cuts(int64_t rows, int64_t weight_rows) const {
   const auto add = [&](const RingCut& one) {
     if (std::ranges::find(found, one) == found.end()) found.push_back(one);
   };
-  // Whole tiles, and as few slices as give every SM a block.
+  // Whole tiles, in the number of slices that comes nearest to a block an SM.
   const int64_t tiles = ceil_div(weight_rows, kTileRows);
-  const auto slices = std::clamp<int64_t>(ceil_div(num_sms_, tiles + 1), 1, kMaxSlices);
+  const auto slices = std::clamp<int64_t>((num_sms_ + tiles / 2) / tiles, 1, kMaxSlices);
   add({.tile_rows = kTileRows, .slices = static_cast<int>(slices), .stages = half});
   for (const int n : {1, 2, 4}) add(cut(n, num_sms_, whole));
   for (const int n : {1, 4, 6, 8}) add(cut(n, 2 * num_sms_, half));
@@ -310,28 +363,23 @@ std::vector<RingCut> RingGemm::cuts(int64_t rows, int64_t weight_rows) const {
 
 void RingGemm::run(TensorView out, TensorView x, const Weight& weight, const RingCut& cut,
                    cudaStream_t stream) const {
-  SLUICE_CHECK(fits(out, x, weight));
-  SLUICE_CHECK(valid(cut, x.rows));
-  const int tokens = tokens_for(x.rows);
-  const auto steps = static_cast<int>(ceil_div(weight.cols, kStep));
-  const Params p{.out = out.data,
-                 .out_stride = out.row_stride,
-                 .tokens = static_cast<int>(x.rows),
-                 .rows = static_cast<int>(weight.rows),
-                 .tile_rows = cut.tile_rows,
-                 .steps = steps,
-                 .slices = std::min(cut.slices, steps),
-                 .stages = cut.stages};
-  const CUtensorMap w = tensor_map(encode_, weight.storage.data(), weight.rows, weight.cols,
-                                   weight.cols, cut.tile_rows);
-  const CUtensorMap in = tensor_map(encode_, x.data, x.rows, x.cols, x.row_stride, tokens);
-  const auto launch_out = [&](auto element) {
-    using Out = decltype(element);
-    if (tokens == 16) return launch_ring<16, Out>(p, w, in, stream);
-    if (tokens == 32) return launch_ring<32, Out>(p, w, in, stream);
-    launch_ring<64, Out>(p, w, in, stream);
-  };
-  dispatch_dtype(out.dtype, launch_out);
+  const Params p = params_of(out, x, weight, cut);
+  const CUtensorMap w =
+      row_map(encode_, weight.storage.data(), weight.rows, weight.cols, weight.cols, cut.tile_rows);
+  const CUtensorMap in = row_map(encode_, x.data, x.rows, x.cols, x.row_stride, tokens_for(x.rows));
+  dispatch_dtype(out.dtype, [&](auto element) {
+    launch_tokens<false, decltype(element)>(p, weight.rows, w, in, stream);
+  });
+}
+
+void RingGemm::run_gated(TensorView out, TensorView x, const Weight& weight, const RingCut& cut,
+                         cudaStream_t stream) const {
+  SLUICE_CHECK(out.dtype == DType::kBF16);
+  SLUICE_CHECK_EQ(out.cols % 8, 0);
+  const Params p = params_of(out, x, weight, cut);
+  const CUtensorMap in = row_map(encode_, x.data, x.rows, x.cols, x.row_stride, tokens_for(x.rows));
+  launch_tokens<true, __nv_bfloat16>(p, weight.rows, paired_map(encode_, weight, cut.tile_rows), in,
+                                     stream);
 }
 
 }  // namespace sluice::cuda

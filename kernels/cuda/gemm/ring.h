@@ -14,7 +14,7 @@ inline constexpr int kRingRows = 64;
 
 // How a product is cut into blocks of threads: tiles of weight rows times slices of K.
 struct RingCut {
-  int tile_rows = 0;  // a multiple of 8, at most 128
+  int tile_rows = 0;  // a multiple of 16, at most 128
   int slices = 0;     // at most 8: the blocks of a cluster
   int stages = 0;     // of the ring; up to ring_stages(rows) two blocks share an SM
 
@@ -33,6 +33,10 @@ class RingGemm {
   // out = x * weight^T, `out` bf16 or f32. An element's sum has one order, given the cut.
   void run(TensorView out, TensorView x, const Weight& weight, const RingCut& cut,
            cudaStream_t stream) const;
+  // out = silu(x * Wg^T) * (x * Wu^T), weight = n rows Wg, then n rows Wu, n % 8 == 0; out bf16
+  // [tokens, n].
+  void run_gated(TensorView out, TensorView x, const Weight& weight, const RingCut& cut,
+                 cudaStream_t stream) const;
 
  private:
   int num_sms_;

@@ -70,30 +70,31 @@ __device__ void load_input(Inputs& to, const __nv_bfloat16* x, bool real, int fi
 
 // ---- kernel ------------------------------------------------------------------------------------
 
-// The stretch after the first of this block's rows, a thread a row.
+// The start of the stretch after the first, of one row.
 template <int kBlockWarps>
-__device__ void prefetch_second_stretch(const __nv_bfloat16* weight, int row, int rows, int cols) {
+__device__ void prefetch_second_stretch(const __nv_bfloat16* row, int cols) {
   constexpr int kFirst = kBlockWarps * kUnroll * kChunk;
-  if (row >= rows || cols < kFirst + kPrefetchBytes / 2) return;
-  bulk_prefetch(weight + static_cast<int64_t>(row) * cols + kFirst, kPrefetchBytes);
+  if (cols >= kFirst + kPrefetchBytes / 2) bulk_prefetch(row + kFirst, kPrefetchBytes);
 }
 
-template <int kBlockWarps, typename Out>
+// kGated: `rows` is half of W's; a block takes 8 of its upper half, the gates, as rows g and the 8
+// that belong to them in the lower half as rows g + 8, and stores silu(gate) * up.
+template <int kBlockWarps, bool kGated, typename Out>
 __global__ void __launch_bounds__(kBlockWarps * 32, kManyWarps / kBlockWarps)
     skinny_gemm_kernel(Out* out, int64_t out_stride, const __nv_bfloat16* x, int64_t x_stride,
                        const __nv_bfloat16* weight, int tokens, int rows, int cols) {
   __shared__ float sums[kBlockWarps][kSkinnyRows][kRows + 1];
   const int lane = threadIdx.x % 32, warp = threadIdx.x / 32, g = lane / 4, c = lane % 4;
-  const int first_row = blockIdx.x * kRows, chunks = cols / kChunk;
+  constexpr int kOutRows = kGated ? kRows / 2 : kRows;
+  const int first_row = blockIdx.x * kOutRows, chunks = cols / kChunk;
   // Rows past the end read the last row; their sums are not stored.
-  const __nv_bfloat16* low =
-      weight + static_cast<int64_t>(min(first_row + g, rows - 1)) * cols + c * 8;
-  const __nv_bfloat16* high =
-      weight + static_cast<int64_t>(min(first_row + g + 8, rows - 1)) * cols + c * 8;
+  const int low_row = min(first_row + g, rows - 1);
+  const int high_row = kGated ? rows + low_row : min(first_row + g + 8, rows - 1);
+  const __nv_bfloat16* low = weight + static_cast<int64_t>(low_row) * cols + c * 8;
+  const __nv_bfloat16* high = weight + static_cast<int64_t>(high_row) * cols + c * 8;
   Chunks now, next;
   load_weight(now, low, high, warp * kUnroll, chunks);
-  if (threadIdx.x < kRows)
-    prefetch_second_stretch<kBlockWarps>(weight, first_row + threadIdx.x, rows, cols);
+  if (warp == 0 && c < 2) prefetch_second_stretch<kBlockWarps>((c == 0 ? low : high) - c * 8, cols);
   wait_for_previous_kernel();
   allow_next_kernel();
   const __nv_bfloat16* input = x + min(g, tokens - 1) * x_stride + c * 8;
@@ -115,21 +116,25 @@ __global__ void __launch_bounds__(kBlockWarps * 32, kManyWarps / kBlockWarps)
 #pragma unroll
   for (int i = 0; i < 4; ++i) sums[warp][2 * c + i % 2][g + i / 2 * 8] = acc[i];
   __syncthreads();
-  const int row = threadIdx.x % kRows, token = threadIdx.x / kRows;
+  const int row = threadIdx.x % kOutRows, token = threadIdx.x / kOutRows;
   if (first_row + row >= rows || token >= tokens) return;
-  float sum = 0;
+  float sum = 0, up = 0;
 #pragma unroll
-  for (int w = 0; w < kBlockWarps; ++w) sum += sums[w][token][row];
+  for (int w = 0; w < kBlockWarps; ++w) {
+    sum += sums[w][token][row];
+    if constexpr (kGated) up += sums[w][token][row + 8];
+  }
+  if constexpr (kGated) sum = silu(sum) * up;
   out[token * out_stride + first_row + row] = from_f32<Out>(sum);
 }
 
-template <int kBlockWarps, typename Out>
+template <int kBlockWarps, bool kGated, typename Out>
 void launch_blocks(TensorView out, TensorView x, const Weight& weight, cudaStream_t stream) {
   const auto blocks = static_cast<unsigned>(ceil_div(weight.rows, kRows));
-  launch(skinny_gemm_kernel<kBlockWarps, Out>, dim3(blocks), kBlockWarps * 32, 0, stream,
+  launch(skinny_gemm_kernel<kBlockWarps, kGated, Out>, dim3(blocks), kBlockWarps * 32, 0, stream,
          static_cast<Out*>(out.data), out.row_stride, static_cast<const __nv_bfloat16*>(x.data),
          x.row_stride, static_cast<const __nv_bfloat16*>(weight.storage.data()),
-         static_cast<int>(x.rows), static_cast<int>(weight.rows), static_cast<int>(weight.cols));
+         static_cast<int>(x.rows), static_cast<int>(out.cols), static_cast<int>(weight.cols));
 }
 
 }  // namespace
@@ -148,9 +153,19 @@ void launch_skinny_gemm(TensorView out, TensorView x, const Weight& weight, int 
   const bool few = ceil_div(weight.rows, kRows) <= num_sms;
   dispatch_dtype(out.dtype, [&](auto element) {
     using Out = decltype(element);
-    if (few) return launch_blocks<kManyWarps, Out>(out, x, weight, stream);
-    launch_blocks<kWarps, Out>(out, x, weight, stream);
+    if (few) return launch_blocks<kManyWarps, false, Out>(out, x, weight, stream);
+    launch_blocks<kWarps, false, Out>(out, x, weight, stream);
   });
+}
+
+void launch_gated_skinny_gemm(TensorView out, TensorView x, const Weight& weight, int num_sms,
+                              cudaStream_t stream) {
+  SLUICE_CHECK(fits_skinny_gemm(out, x, weight));
+  SLUICE_CHECK(out.dtype == DType::kBF16);
+  SLUICE_CHECK_EQ(out.cols % kGatedRows, 0);
+  if (ceil_div(weight.rows, kRows) <= num_sms)
+    return launch_blocks<kManyWarps, true, __nv_bfloat16>(out, x, weight, stream);
+  launch_blocks<kWarps, true, __nv_bfloat16>(out, x, weight, stream);
 }
 
 }  // namespace sluice::cuda

@@ -19,4 +19,11 @@ bool fits_skinny_gemm(TensorView out, TensorView x, const Weight& weight);
 void launch_skinny_gemm(TensorView out, TensorView x, const Weight& weight, int num_sms,
                         cudaStream_t stream);
 
+// Rows of the gate that a gated kernel takes at a time: n must be a multiple.
+inline constexpr int kGatedRows = 8;
+
+// out = silu(x * Wg^T) * (x * Wu^T), weight = n rows Wg, then n rows Wu; out bf16 [tokens, n].
+void launch_gated_skinny_gemm(TensorView out, TensorView x, const Weight& weight, int num_sms,
+                              cudaStream_t stream);
+
 }  // namespace sluice::cuda
