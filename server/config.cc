@@ -17,8 +17,9 @@ void add_model_options(OptionSet& options, ServerConfig& config) {
   options.add({.name = "model",
                .group = kModelGroup,
                .target = &config.model,
-               .help = "Directory with config.json and weights, or a config.json alone with "
-                       "--load-format dummy. Default: the embedded sluice-tiny",
+               .help =
+                   "Directory with config.json and weights, a GGUF file, or a config.json alone "
+                   "with --load-format dummy. Default: the embedded sluice-tiny",
                .positional = true});
   options.add({.name = "tokenizer",
                .group = kModelGroup,

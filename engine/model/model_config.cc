@@ -6,6 +6,7 @@
 #include <filesystem>
 
 #include "base/text.h"
+#include "engine/model/gguf_model.h"
 #include "engine/model/json_text.h"
 
 namespace sluice {
@@ -76,6 +77,7 @@ Status ModelConfig::validate() const {
 Result<ModelConfig> read_model_config(const std::string& dir_or_file) {
   namespace fs = std::filesystem;
   std::error_code ignored;  // what cannot be looked at is not there; reading says why
+  if (is_gguf_file(dir_or_file)) return read_gguf_config(dir_or_file);
   const bool is_dir = fs::is_directory(dir_or_file, ignored);
   const std::string path = is_dir ? (fs::path(dir_or_file) / "config.json").string() : dir_or_file;
   const Result<std::string> text = read_text_file(path, kMaxConfigBytes);

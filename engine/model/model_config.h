@@ -50,10 +50,10 @@ struct ModelConfig {
   Status validate() const;
 };
 
-// Reads DIR/config.json and, if there is one, DIR/generation_config.json; or one JSON file that is
-// a config.json by another name (configs/shapes). The result is validated. Refuses, in words, an
-// architecture that families.cc does not list and every feature that the forward pass does not
-// have.
+// Reads a GGUF file's metadata; or DIR/config.json and, if there is one,
+// DIR/generation_config.json; or one JSON file that is a config.json by another name
+// (configs/shapes). The result is validated. Refuses, in words, an architecture that families.cc
+// does not list and every feature that the forward pass does not have.
 Result<ModelConfig> read_model_config(const std::string& dir_or_file);
 
 // The same from text; `file` names it in messages. For read_model_config, tests and fuzzing.

@@ -11,25 +11,11 @@
 #include "base/text.h"
 #include "engine/model/checkpoint.h"
 #include "engine/model/families.h"
+#include "engine/model/gguf_model.h"
+#include "engine/model/weight_source.h"
 
 namespace sluice {
 namespace {
-
-// One tensor of the checkpoint: its name and its rows; all parts of a matrix share the columns.
-struct Part {
-  std::string name;
-  int64_t rows = 0;
-};
-
-// Where parameters come from: a checkpoint or a seed.
-class WeightSource {
- public:
-  virtual ~WeightSource() = default;
-  // The parts stacked along rows, [sum of rows, cols].
-  virtual Result<Weight> matrix(const std::vector<Part>& parts, int64_t cols) = 0;
-  // A norm's weights into out [size] f32.
-  virtual Status vector(const std::string& name, int64_t size, float* out) = 0;
-};
 
 class DummySource final : public WeightSource {
  public:
@@ -38,9 +24,9 @@ class DummySource final : public WeightSource {
 
   // Variance 1 / cols: a normed input gives outputs of variance 1 in every layer, so activations
   // and logits stay finite at any depth.
-  Result<Weight> matrix(const std::vector<Part>& parts, int64_t cols) override {
+  Result<Weight> matrix(const std::vector<WeightPart>& parts, int64_t cols) override {
     int64_t rows = 0;
-    for (const Part& part : parts) rows += part.rows;
+    for (const WeightPart& part : parts) rows += part.rows;
     const float scale = std::sqrt(3.0F / static_cast<float>(cols));
     return backend_.random_weight(parts.front().name, rows, cols, dtype_, seed_++, scale);
   }
@@ -54,12 +40,6 @@ class DummySource final : public WeightSource {
   DType dtype_;
   uint64_t seed_;  // of the next matrix
 };
-
-std::string shape_text(const std::vector<int64_t>& shape) {
-  std::string text = "[";
-  for (const int64_t extent : shape) text += (text.size() > 1 ? ", " : "") + std::to_string(extent);
-  return text + "]";
-}
 
 float element(const std::byte* data, DType dtype, int64_t i) {
   const std::byte* at = data + static_cast<size_t>(i) * size_of(dtype);
@@ -81,11 +61,11 @@ class CheckpointSource final : public WeightSource {
         backend_(backend),
         dtype_(dtype) {}
 
-  Result<Weight> matrix(const std::vector<Part>& parts, int64_t cols) override {
+  Result<Weight> matrix(const std::vector<WeightPart>& parts, int64_t cols) override {
     std::vector<const Checkpoint::Tensor*> tensors;
     std::vector<TensorView> views;
     std::vector<std::vector<float>> aligned;  // copies of what is not aligned in its file
-    for (const Part& part : parts) {
+    for (const WeightPart& part : parts) {
       const Result<const Checkpoint::Tensor*> tensor = take(part.name, {part.rows, cols});
       if (!tensor.ok()) return tensor.status();
       tensors.push_back(tensor.value());
@@ -104,8 +84,7 @@ class CheckpointSource final : public WeightSource {
     return {};
   }
 
-  // One line that names what nobody asked for; silence when there is nothing.
-  void warn_about_unused() const {
+  void warn_about_unused() const override {
     constexpr size_t kMaxNamed = 3;
     size_t count = 0;
     std::string names;
@@ -242,7 +221,7 @@ Status load_norms(const ModelConfig& config, const WeightNames& names, WeightSou
 Status load_matrices(const ModelConfig& config, const WeightNames& names, WeightSource& source,
                      DecoderWeights& weights) {
   const int64_t hidden = config.hidden_size;
-  const auto load = [&](Weight& to, const std::vector<Part>& parts, int64_t cols) -> Status {
+  const auto load = [&](Weight& to, const std::vector<WeightPart>& parts, int64_t cols) -> Status {
     Result<Weight> weight = source.matrix(parts, cols);
     if (!weight.ok()) return weight.status();
     to = std::move(weight).value();
@@ -252,7 +231,7 @@ Status load_matrices(const ModelConfig& config, const WeightNames& names, Weight
   for (int i = 0; i < config.num_layers; ++i) {
     LayerWeights& layer = weights.layers[i];
     const auto part = [&](const std::string& name, int64_t rows) {
-      return Part{names.of_layer(i, name), rows};
+      return WeightPart{names.of_layer(i, name), rows};
     };
     SLUICE_RETURN_IF_ERROR(load(layer.qkv,
                                 {part(names.q, config.q_width()), part(names.k, config.kv_width()),
@@ -269,15 +248,34 @@ Status load_matrices(const ModelConfig& config, const WeightNames& names, Weight
   return load(weights.lm_head.emplace(), {{names.lm_head, config.vocab_size}}, hidden);
 }
 
-Status load_parameters(const ModelConfig& config, WeightSource& source, Backend& backend,
-                       DecoderWeights& weights) {
-  const WeightNames names = weight_names(config.architecture);
+Status load_parameters(const ModelConfig& config, const WeightNames& names, WeightSource& source,
+                       Backend& backend, DecoderWeights& weights) {
   weights.layers.resize(static_cast<size_t>(config.num_layers));
   SLUICE_RETURN_IF_ERROR(load_matrices(config, names, source, weights));
   return load_norms(config, names, source, backend, weights);
 }
 
+Result<std::unique_ptr<WeightSource>> open_source(const ModelOptions& options,
+                                                  const ModelConfig& config, Backend& backend,
+                                                  DType dtype) {
+  if (options.dummy_weights) {
+    return std::unique_ptr<WeightSource>(
+        std::make_unique<DummySource>(backend, dtype, options.seed));
+  }
+  if (is_gguf_file(options.path)) return open_gguf_weights(options.path, config, backend, dtype);
+  Result<Checkpoint> checkpoint = Checkpoint::open(options.path);
+  if (!checkpoint.ok()) return checkpoint.status();
+  return std::unique_ptr<WeightSource>(std::make_unique<CheckpointSource>(
+      std::move(checkpoint).value(), options.path, backend, dtype));
+}
+
 }  // namespace
+
+std::string shape_text(const std::vector<int64_t>& shape) {
+  std::string text = "[";
+  for (const int64_t extent : shape) text += (text.size() > 1 ? ", " : "") + std::to_string(extent);
+  return text + "]";
+}
 
 DType weight_dtype(const ModelOptions& options, const ModelConfig& config) {
   const DType dtype = options.dtype.value_or(config.checkpoint_dtype);
@@ -306,16 +304,12 @@ Result<std::unique_ptr<DecoderModel>> load_decoder_model(const ModelOptions& opt
   }
   DecoderWeights weights;
   SLUICE_RETURN_IF_ERROR(load_rope(config, positions, backend, weights));
-  if (options.dummy_weights) {
-    DummySource source(backend, dtype, options.seed);
-    SLUICE_RETURN_IF_ERROR(load_parameters(config, source, backend, weights));
-  } else {
-    Result<Checkpoint> checkpoint = Checkpoint::open(options.path);
-    if (!checkpoint.ok()) return checkpoint.status();
-    CheckpointSource source(std::move(checkpoint).value(), options.path, backend, dtype);
-    SLUICE_RETURN_IF_ERROR(load_parameters(config, source, backend, weights));
-    source.warn_about_unused();
-  }
+  const bool is_gguf = !options.dummy_weights && is_gguf_file(options.path);
+  Result<std::unique_ptr<WeightSource>> source = open_source(options, config, backend, dtype);
+  if (!source.ok()) return source.status();
+  const WeightNames names = is_gguf ? gguf_weight_names() : weight_names(config.architecture);
+  SLUICE_RETURN_IF_ERROR(load_parameters(config, names, *source.value(), backend, weights));
+  source.value()->warn_about_unused();
   return std::make_unique<DecoderModel>(config, std::move(weights), dtype, backend);
 }
 

@@ -14,7 +14,8 @@
 namespace sluice {
 
 struct ModelOptions {
-  std::string path{};            // the model's directory; with dummy weights a JSON file will do
+  // The model's directory or GGUF file; with dummy weights a JSON file will do.
+  std::string path{};
   bool dummy_weights = false;    // seeded random weights instead of the checkpoint's
   std::optional<DType> dtype{};  // of the weights: kF32 or kBF16; absent: the checkpoint's
   uint64_t seed = 0;             // of dummy weights

@@ -192,7 +192,8 @@ Result<std::unique_ptr<Backend>> make_backend(const ServerConfig& config) {
 Result<std::string> resolve_model(const std::string& model) {
   if (!model.empty()) {
     if (fs::exists(model)) return model;
-    return Status(StatusCode::kNotFound, str(model, ": there is no such model directory"), "model");
+    return Status(StatusCode::kNotFound,
+                  str(model, ": there is no such model directory or GGUF file"), "model");
   }
   std::error_code error;
   fs::path folder = fs::read_symlink("/proc/self/exe", error).parent_path();
@@ -251,7 +252,8 @@ std::string readable_count(int64_t count) {
 std::string model_name(const std::string& path) {
   const fs::path whole = fs::weakly_canonical(path);
   const fs::path last = whole.has_filename() ? whole.filename() : whole.parent_path().filename();
-  return last.extension() == ".json" ? last.stem().string() : last.string();
+  return last.extension() == ".json" || last.extension() == ".gguf" ? last.stem().string()
+                                                                    : last.string();
 }
 
 void add_engine_section(Report& report, const EngineAssembly& parts) {

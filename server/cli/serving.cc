@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "base/text.h"
+#include "engine/model/gguf.h"
 #include "server/text/model_text.h"
 
 namespace sluice {
@@ -25,9 +26,10 @@ Status check_vocabulary(const Tokenizer& tokenizer, int vocab_size) {
 }  // namespace
 
 Result<ServedModel> served_model(const EngineAssembly& parts) {
-  if (!std::filesystem::is_directory(parts.tokenizer_path)) {
+  if (!std::filesystem::is_directory(parts.tokenizer_path) && !is_gguf_file(parts.tokenizer_path)) {
     return invalid_argument(
-        str(parts.tokenizer_path, " is no directory with a tokenizer; name one with --tokenizer"),
+        str(parts.tokenizer_path,
+            " is neither a directory with a tokenizer nor a GGUF file; name one with --tokenizer"),
         "tokenizer");
   }
   Result<ModelText> text = load_model_text(parts.tokenizer_path);

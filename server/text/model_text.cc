@@ -6,6 +6,7 @@
 
 #include "base/log.h"
 #include "base/text.h"
+#include "server/text/gguf_text.h"
 #include "server/text/hf/tokenizer_json.h"
 
 namespace sluice {
@@ -42,19 +43,25 @@ void apply_config(const std::optional<bool>& wanted, const std::string& spelling
   if (*wanted && id) ids.push_back(*id);
 }
 
+Result<GgufText> load_files(const std::string& path) {
+  if (is_gguf_file(path)) return load_gguf_text(path);
+  Result<TokenizerConfig> config = load_tokenizer_config(path);
+  if (!config.ok()) return config.status();
+  Result<LoadedTokenizer> tokenizer = load_tokenizer(path, config.value());
+  if (!tokenizer.ok()) return tokenizer.status();
+  return GgufText{std::move(tokenizer).value(), std::move(config).value()};
+}
+
 }  // namespace
 
-Result<ModelText> load_model_text(const std::string& dir) {
-  Result<TokenizerConfig> config = load_tokenizer_config(dir);
-  if (!config.ok()) return config.status();
+Result<ModelText> load_model_text(const std::string& path) {
+  Result<GgufText> files = load_files(path);
+  if (!files.ok()) return files.status();
   ModelText text;
-  text.config = std::move(config).value();
-
-  Result<LoadedTokenizer> loaded = load_tokenizer(dir, text.config);
-  if (!loaded.ok()) return loaded.status();
-  text.tokenizer = std::move(loaded->tokenizer);
-  text.prompt_prefix = std::move(loaded->prefix);
-  text.prompt_suffix = std::move(loaded->suffix);
+  text.config = std::move(files->config);
+  text.tokenizer = std::move(files->tokenizer.tokenizer);
+  text.prompt_prefix = std::move(files->tokenizer.prefix);
+  text.prompt_suffix = std::move(files->tokenizer.suffix);
   apply_config(text.config.add_bos_token, text.config.bos_token, *text.tokenizer,
                text.prompt_prefix);
   apply_config(text.config.add_eos_token, text.config.eos_token, *text.tokenizer,
@@ -65,7 +72,7 @@ Result<ModelText> load_model_text(const std::string& dir) {
     text.chat_template = std::move(compiled).value();
   } else {
     text.no_chat_template = compiled.status();
-    log_warning(str(dir, ": chat requests will be refused: ", compiled.status().message()));
+    log_warning(str(path, ": chat requests will be refused: ", compiled.status().message()));
   }
   return text;
 }

@@ -22,9 +22,9 @@ struct ModelText {
   Status no_chat_template;
 };
 
-// Reads DIR/tokenizer.json, or where there is none DIR/tokenizer.model; and
-// DIR/tokenizer_config.json. A template that is missing or that
-// cannot be compiled is no failure: what needs no chat can be served.
-Result<ModelText> load_model_text(const std::string& dir);
+// Reads a GGUF file's tokenizer and template; or DIR/tokenizer.json, or where there is none
+// DIR/tokenizer.model; and DIR/tokenizer_config.json. A template that is missing or that cannot be
+// compiled is no failure: what needs no chat can be served.
+Result<ModelText> load_model_text(const std::string& path);
 
 }  // namespace sluice

@@ -227,21 +227,55 @@ class SentencePieceTokenizer final : public Tokenizer {
 
 }  // namespace
 
-Result<std::unique_ptr<Tokenizer>> parse_sentencepiece(std::string_view bytes,
-                                                       const std::string& path,
-                                                       const SentencePieceOptions& options) {
+namespace {
+
+Result<std::unique_ptr<Tokenizer>> check_and_create(ModelProto model, const std::string& path,
+                                                    const SentencePieceOptions& options) {
   const auto refuse = [&](const std::string& why) {
     return invalid_argument(str(path, ": not a usable SentencePiece model: ", why), path);
   };
-  ModelProto model;
-  if (bytes.size() > kMaxTokenizerBytes ||
-      !model.ParseFromArray(bytes.data(), static_cast<int>(bytes.size()))) {
-    return refuse("its bytes do not parse");
-  }
   if (const Status status = check_model(model); !status.ok()) return refuse(status.message());
   auto tokenizer = SentencePieceTokenizer::create(std::move(model), options);
   if (!tokenizer.ok()) return refuse(tokenizer.status().message());
   return tokenizer;
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Tokenizer>> parse_sentencepiece(std::string_view bytes,
+                                                       const std::string& path,
+                                                       const SentencePieceOptions& options) {
+  ModelProto model;
+  if (bytes.size() > kMaxTokenizerBytes ||
+      !model.ParseFromArray(bytes.data(), static_cast<int>(bytes.size()))) {
+    return invalid_argument(str(path, ": not a usable SentencePiece model: its bytes do not parse"),
+                            path);
+  }
+  return check_and_create(std::move(model), path, options);
+}
+
+Result<std::unique_ptr<Tokenizer>> make_sentencepiece(const std::vector<SentencePiece>& pieces,
+                                                      const std::string& path,
+                                                      const SentencePieceOptions& options) {
+  ModelProto model;
+  bool has_bytes = false;
+  for (const SentencePiece& piece : pieces) {
+    if (!ModelProto::SentencePiece::Type_IsValid(piece.type)) {
+      return invalid_argument(str(path, ": a token of the unknown type ", piece.type), path);
+    }
+    Piece& added = *model.add_pieces();
+    added.set_piece(piece.text);
+    added.set_score(piece.score);
+    added.set_type(static_cast<Piece::Type>(piece.type));
+    has_bytes = has_bytes || piece.type == Piece::BYTE;
+  }
+  model.mutable_trainer_spec()->set_model_type(sentencepiece::TrainerSpec::BPE);
+  model.mutable_trainer_spec()->set_byte_fallback(has_bytes);
+  model.mutable_normalizer_spec()->set_name("identity");
+  model.mutable_normalizer_spec()->set_add_dummy_prefix(true);
+  model.mutable_normalizer_spec()->set_remove_extra_whitespaces(false);
+  model.mutable_normalizer_spec()->set_escape_whitespaces(true);
+  return check_and_create(std::move(model), path, options);
 }
 
 Result<std::unique_ptr<Tokenizer>> load_sentencepiece(const std::string& path,

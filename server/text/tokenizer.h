@@ -66,6 +66,17 @@ struct SentencePieceOptions {
 // Loads tokenizer.model (SentencePiece). Refuses damaged and hostile files with the reason.
 Result<std::unique_ptr<Tokenizer>> load_sentencepiece(const std::string& path,
                                                       const SentencePieceOptions& options = {});
+// A piece of a SentencePiece vocabulary that comes in another file; `type` as in tokenizer.model: 1
+// normal, 2 unknown, 3 control, 4 user-defined, 5 unused, 6 byte.
+struct SentencePiece {
+  std::string text;
+  float score = 0;
+  int type = 1;
+};
+// A byte-pair model of these pieces, as Llama's; `path` names it in messages.
+Result<std::unique_ptr<Tokenizer>> make_sentencepiece(const std::vector<SentencePiece>& pieces,
+                                                      const std::string& path,
+                                                      const SentencePieceOptions& options);
 // The same from the file's bytes; `path` names it in messages.
 Result<std::unique_ptr<Tokenizer>> parse_sentencepiece(std::string_view bytes,
                                                        const std::string& path,

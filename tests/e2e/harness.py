@@ -43,12 +43,12 @@ class Server:
     Every option is passed on: Server(max_num_seqs=4) is --max-num-seqs 4, and True is a bare flag.
     """
 
-    def __init__(self, log_path, port=None, grpc_port=None, **options):
+    def __init__(self, log_path, port=None, grpc_port=None, model=MODEL, **options):
         self.port = port or free_port()
         self.grpc_port = free_port() if grpc_port is None else grpc_port  # 0: none
         self.url = f"http://127.0.0.1:{self.port}"
         self.log_path = pathlib.Path(log_path)
-        command = [str(BINARY), "serve", str(MODEL), "--port", str(self.port), "--grpc-port", str(self.grpc_port)]
+        command = [str(BINARY), "serve", str(model), "--port", str(self.port), "--grpc-port", str(self.grpc_port)]
         for name, value in options.items():
             command.append("--" + name.replace("_", "-"))
             command += [] if value is True else [str(value)]

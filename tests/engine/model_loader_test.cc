@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 
 #include "checkpoint_writer.h"
+#include "gguf_writer.h"
 #include "model_harness.h"
 
 namespace sluice {
@@ -64,6 +65,18 @@ TEST(ModelLoader, EveryStorageOfTheSameNumbersGivesTheSameLogits) {
     const TempDir misaligned;
     write_tiny_model(misaligned, dtype, /*tied=*/true, /*misalign=*/true);
     EXPECT_EQ(fingerprint(misaligned), expected) << "misaligned " << name_of(dtype);
+  }
+}
+
+TEST(ModelLoader, AGgufFileOfTheSameNumbersGivesTheSameLogits) {
+  for (const bool tied : {true, false}) {
+    const TempDir dir;
+    write_tiny_model(dir, DType::kF32, tied);
+    dir.write("model.gguf", tiny_gguf(tied, tiny_tensors(tied, 1)).finish());
+    for (const DType dtype : {DType::kF32, DType::kBF16}) {
+      EXPECT_EQ(fingerprint(ModelOptions{.path = dir.file("model.gguf"), .dtype = dtype}),
+                fingerprint(ModelOptions{.path = dir.path(), .dtype = dtype}));
+    }
   }
 }
 

@@ -1,11 +1,12 @@
-// One entry for what strangers put into a model's directory: a safetensors file, a config.json, a
-// generation_config.json. The first byte chooses the reader.
+// One entry for what strangers put into a model's directory: a safetensors or GGUF file, a
+// config.json, a generation_config.json. The first byte chooses the reader.
 #include "model_files.h"
 
 #include <cstdlib>
 #include <string>
 #include <string_view>
 
+#include "engine/model/gguf_model.h"
 #include "engine/model/model_config.h"
 #include "engine/model/safetensors.h"
 
@@ -43,6 +44,19 @@ void read_generation_config(std::string_view text) {
   if (parse_generation_config(text, "f", config).ok()) require(config.validate().ok());
 }
 
+void read_gguf(std::span<const std::byte> bytes) {
+  const Result<GgufHeader> header = parse_gguf(bytes, "f");
+  if (!header.ok()) return require(header.status().message().starts_with("f: "));
+  for (const auto& [name, tensor] : header->tensors) {
+    const GgmlBlock block = block_of(tensor.type);
+    const auto blocks = static_cast<int64_t>(tensor.bytes.size()) / block.bytes;
+    std::vector<float> values(static_cast<size_t>(blocks * block.values));
+    dequantize(tensor.type, tensor.bytes, values);
+  }
+  const Result<ModelConfig> config = gguf_model_config(header.value(), "f");
+  if (config.ok()) require(config->validate().ok());
+}
+
 }  // namespace
 
 void read_model_file(std::span<const std::byte> input) {
@@ -52,6 +66,8 @@ void read_model_file(std::span<const std::byte> input) {
   switch (std::to_integer<char>(input[0])) {
     case 's':
       return read_safetensors(rest);
+    case 'u':
+      return read_gguf(rest);
     case 'c':
       return read_config(text);
     case 'g':

@@ -97,7 +97,7 @@ TEST(AssembleEngine, ActivationsAreTheDevicesOwnUnlessChosen) {
 
 TEST(ResolveModel, NamesWhatIsMissing) {
   EXPECT_EQ(resolve_model("/no/such").status().message(),
-            "/no/such: there is no such model directory");
+            "/no/such: there is no such model directory or GGUF file");
 }
 
 TEST(ResolveModel, FindsTheEmbeddedModelAboveTheBinary) {
