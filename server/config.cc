@@ -263,6 +263,11 @@ void add_server_options(OptionSet& options, ServerConfig& config) {
                .target = &config.log_level,
                .help = "Least important lines that are logged",
                .choices = {"debug", "info", "warning", "error", "off"}});
+  options.add(
+      {.name = "request-log",
+       .group = kLogGroup,
+       .target = &config.request_log,
+       .help = "File for a line of JSON a request, without its content; -: standard output"});
   options.add({.name = "status-interval",
                .group = kLogGroup,
                .target = &config.status_interval_s,

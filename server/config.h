@@ -80,6 +80,7 @@ struct ServerConfig {
 
   std::string log_level = "info";
   double status_interval_s = 10;
+  std::string request_log;
 };
 
 // Binds every option of the server to `config`, which must outlive `options`.

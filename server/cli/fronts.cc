@@ -104,17 +104,25 @@ Result<Fronts> open_fronts(Service& service, Metrics& metrics, const ServerConfi
   Result<TlsFiles> tls = tls_files(config);
   if (!tls.ok()) return tls.status();
 
-  HttpOptions for_http = http_options(config);
-  for_http.api_keys = keys.value();
-  for_http.tls = tls.value();
   Fronts fronts;
   fronts.tls = tls->on();
+  if (!config.request_log.empty()) {
+    Result<std::unique_ptr<RequestLog>> log = RequestLog::open(config.request_log);
+    if (!log.ok()) return log.status();
+    fronts.request_log = std::move(log).value();
+  }
+
+  HttpOptions for_http = http_options(config);
+  for_http.request_log = fronts.request_log.get();
+  for_http.api_keys = keys.value();
+  for_http.tls = tls.value();
   Result<std::unique_ptr<HttpFrontend>> http = HttpFrontend::start(service, metrics, for_http);
   if (!http.ok()) return http.status();
   fronts.http = std::move(http).value();
   if (config.grpc_port == 0) return fronts;
 
   GrpcOptions for_grpc = grpc_options(config);
+  for_grpc.request_log = fronts.request_log.get();
   for_grpc.api_keys = std::move(keys).value();
   for_grpc.tls = std::move(tls).value();
   Result<std::unique_ptr<GrpcFrontend>> grpc = GrpcFrontend::start(service, metrics, for_grpc);

@@ -10,10 +10,12 @@
 #include "server/config.h"
 #include "server/grpc/grpc_frontend.h"
 #include "server/http/http_frontend.h"
+#include "server/request_log.h"
 
 namespace sluice {
 
 struct Fronts {
+  std::unique_ptr<RequestLog> request_log;  // null: none; the ports use it
   std::unique_ptr<HttpFrontend> http;
   std::unique_ptr<GrpcFrontend> grpc;  // null: --grpc-port 0
   bool tls = false;

@@ -44,6 +44,7 @@ class GenerateStream final : public Reactor,
   Action next_of_feed();
   Action finish(Status status);
   Status why_gone() const;
+  void drop_feed();
   void act(Action action);
 
   GrpcFront& front_;
@@ -102,7 +103,7 @@ void GenerateStream::OnCancel() {
   {
     const std::scoped_lock lock(mutex_);
     gone_ = true;
-    feed_.reset();  // at once, also while a write is under way
+    drop_feed();  // at once, also while a write is under way
   }
   run();
 }
@@ -111,7 +112,7 @@ void GenerateStream::OnDone() {
   {
     const std::scoped_lock lock(mutex_);
     context_ = nullptr;
-    feed_.reset();
+    drop_feed();
   }
   front_.calls.remove(this);
   self_.reset();  // may be the end of this object
@@ -150,9 +151,16 @@ GenerateStream::Action GenerateStream::finish(Status status) {
   finished_ = true;
   write_began_ = std::chrono::steady_clock::now();
   status_ = std::move(status);
+  drop_feed();
   record_->end(status_);
-  feed_.reset();
   return Action::kFinish;
+}
+
+// Ends what still runs; what it has made is counted.
+void GenerateStream::drop_feed() {
+  if (!feed_) return;
+  record_->set_counts(feed_->counts());
+  feed_.reset();
 }
 
 // gRPC cancels a call whose deadline passes; for the client it has failed already.
@@ -187,9 +195,18 @@ class RefusedStream final : public Reactor {
 
 void CallRecord::end(const Status& status) const {
   const char* code = code_name(status.code());
-  metrics_.count_grpc(method_, code);
-  const auto spent = std::chrono::duration_cast<std::chrono::milliseconds>(Clock::now() - arrival_);
-  log_debug(str("grpc: ", method_, " ", code, " ", spent.count(), " ms ", id_));
+  front_.metrics.count_grpc(method_, code);
+  const Clock::duration spent = Clock::now() - arrival_;
+  const auto ms = std::chrono::duration_cast<std::chrono::milliseconds>(spent).count();
+  log_debug(str("grpc: ", method_, " ", code, " ", ms, " ms ", id_));
+  if (front_.options.request_log == nullptr) return;
+  front_.options.request_log->write({.front = "grpc",
+                                     .call = method_,
+                                     .code = code,
+                                     .request_id = id_,
+                                     .trace_id = trace_id_,
+                                     .spent = spent,
+                                     .counts = counts_});
 }
 
 Reactor* start_stream(GrpcFront& front, grpc::CallbackServerContext* context,

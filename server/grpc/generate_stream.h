@@ -19,25 +19,32 @@
 
 namespace sluice {
 
-// One call's count in the metrics and line in the log (at debug, without a word of the content).
+// One call's count in the metrics and lines in the logs (without a word of the content).
 class CallRecord {
  public:
   using Clock = std::chrono::steady_clock;
 
-  // `metrics` must outlive it; `method` must be a literal.
-  CallRecord(Metrics& metrics, std::string_view method, std::string id)
-      : metrics_(metrics), method_(method), id_(std::move(id)), arrival_(Clock::now()) {}
+  // `front` must outlive it; `method` must be a literal.
+  CallRecord(GrpcFront& front, std::string_view method, std::string id, std::string trace_id)
+      : front_(front),
+        method_(method),
+        id_(std::move(id)),
+        trace_id_(std::move(trace_id)),
+        arrival_(Clock::now()) {}
 
+  void set_counts(const RequestCounts& counts) { counts_ = counts; }
   // Once, before the client hears of it.
   void end(const Status& status) const;
   const std::string& id() const { return id_; }
   Clock::time_point arrival() const { return arrival_; }
 
  private:
-  Metrics& metrics_;
+  GrpcFront& front_;
   std::string_view method_;
   std::string id_;
+  std::string trace_id_;
   Clock::time_point arrival_;
+  std::optional<RequestCounts> counts_;
 };
 
 // Starts the stream: registers it with `front` and writes the first message. The reactor owns

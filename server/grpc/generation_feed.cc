@@ -88,6 +88,12 @@ GenerationFeed::Next GenerationFeed::next(v1::GenerateResponse* out) {
   return Next::kLast;
 }
 
+RequestCounts GenerationFeed::counts() const {
+  RequestCounts counts{.usage = generation_->usage(), .first_token = {}};
+  if (first_token_ != TimePoint()) counts.first_token = first_token_ - call_.arrival;
+  return counts;
+}
+
 void GenerationFeed::take() {
   for (TextDelta& delta : generation_->next()) {
     const auto tokens = static_cast<int64_t>(delta.tokens.size());

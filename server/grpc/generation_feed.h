@@ -15,6 +15,7 @@
 #include "base/status.h"
 #include "server/grpc/call_messages.h"
 #include "server/metrics.h"
+#include "server/request_log.h"
 #include "server/service.h"
 
 namespace sluice {
@@ -55,6 +56,7 @@ class GenerationFeed {
   // Not to be called again after kLast or kFailed.
   Next next(v1::GenerateResponse* out);
   const Status& status() const { return status_; }
+  RequestCounts counts() const;
   // Ends the generation early; its last delta says so.
   void cancel() { generation_->cancel(); }
 

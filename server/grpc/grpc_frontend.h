@@ -15,6 +15,7 @@
 #include "base/status.h"
 #include "server/access.h"
 #include "server/metrics.h"
+#include "server/request_log.h"
 #include "server/service.h"
 #include "server/tls_files.h"
 
@@ -35,7 +36,8 @@ struct GrpcOptions {
   std::chrono::milliseconds keepalive_timeout{20'000};   // ... that must be answered within this
   std::chrono::milliseconds min_ping_interval{10'000};   // clients that ping more often are cut off
   TlsFiles tls;
-  ApiKeys api_keys;  // guard every method but health
+  RequestLog* request_log = nullptr;  // borrowed; null: none
+  ApiKeys api_keys;                   // guard every method but health
 };
 
 class GrpcFrontend {

@@ -37,7 +37,8 @@ std::unique_ptr<CallRecord> InferenceService::begin(grpc::CallbackServerContext*
                                                     std::string_view method,
                                                     std::string_view id) const {
   if (id.empty()) id = metadata(*context, "x-request-id");
-  auto record = std::make_unique<CallRecord>(front_.metrics, method, request_id(id));
+  auto record = std::make_unique<CallRecord>(front_, method, request_id(id),
+                                             trace_id_of(metadata(*context, "traceparent")));
   context->AddInitialMetadata("x-request-id", record->id());
   return record;
 }

@@ -80,7 +80,9 @@ ApiHandler::ApiHandler(Service& service, Metrics& metrics, const HttpOptions& op
 
 HttpReply ApiHandler::handle(HttpRequest request) {
   std::string id = request_id(request.request_id);
-  auto record = std::make_unique<RequestRecord>(metrics_, printable(request.method, 16), id);
+  auto record = std::make_unique<RequestRecord>(metrics_, options_.request_log,
+                                                printable(request.method, 16), id);
+  record->set_trace_id(trace_id_of(request.traceparent));
   record->add_header("X-Request-Id", id);
   allow_origin(request, *record);
   const auto headers = record->headers();  // the record may go with the reply
@@ -115,7 +117,7 @@ void ApiHandler::allow_origin(const HttpRequest& request, RequestRecord& record)
 }
 
 HttpResponse ApiHandler::refuse(int code, const std::string& why) {
-  RequestRecord record(metrics_, "-", "-");
+  RequestRecord record(metrics_, options_.request_log, "-", "-");
   record.set_code(code);
   if (code == http_code(StatusCode::kUnavailable)) {
     return error_response({StatusCode::kUnavailable, why});

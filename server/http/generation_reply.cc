@@ -19,6 +19,8 @@ class JobReply : public PendingReply {
     }
   }
 
+  ~JobReply() override { job_.record->set_counts({usage(), first_token_}); }
+
   void start(std::function<void()> wake) override {
     for (const auto& generation : job_.generations) generation->set_notifier(wake);
   }
@@ -108,12 +110,16 @@ class JobReply : public PendingReply {
  private:
   void count(const TextDelta& delta, size_t index, const Generation& generation) {
     timers_[index]->on_tokens(delta.choice, static_cast<int64_t>(delta.tokens.size()), delta.time);
+    if (!delta.tokens.empty() && !first_token_) {
+      first_token_ = delta.time - job_.record->arrival();
+    }
     if (delta.finish == FinishReason::kNone) return;
     timers_[index]->on_finish(delta.choice, delta.finish,
                               static_cast<int64_t>(generation.prompt_tokens().size()), delta.time);
   }
 
   const Service& service_;
+  std::optional<std::chrono::nanoseconds> first_token_;
   std::vector<std::unique_ptr<GenerationTimer>> timers_;  // [generations]
 };
 

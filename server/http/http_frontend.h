@@ -16,6 +16,7 @@
 #include "base/status.h"
 #include "server/access.h"
 #include "server/metrics.h"
+#include "server/request_log.h"
 #include "server/service.h"
 #include "server/tls_files.h"
 
@@ -36,6 +37,7 @@ struct HttpOptions {
   int max_prompts = 256;                            // of one /v1/completions
   TlsFiles tls;
   std::vector<std::string> allowed_origins;  // web pages' that may ask; "*": any
+  RequestLog* request_log = nullptr;         // borrowed; null: none
   ApiKeys api_keys;                          // guard every route but health
 };
 

@@ -25,6 +25,7 @@ struct HttpRequest {
   std::string authorization;
   std::string request_id;  // x-request-id
   std::string origin;
+  std::string traceparent;
 };
 
 struct HttpResponse {

@@ -2,28 +2,36 @@
 #pragma once
 
 #include <chrono>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "server/metrics.h"
+#include "server/request_log.h"
 
 namespace sluice {
 
-// Counted and logged (at debug, without a word of the content) when it is destroyed.
+// Counted and logged (without a word of the content) when it is destroyed.
 class RequestRecord {
  public:
   using Clock = std::chrono::steady_clock;
 
-  // `metrics` must outlive it.
-  RequestRecord(Metrics& metrics, std::string method, std::string id)
-      : metrics_(metrics), method_(std::move(method)), id_(std::move(id)), arrival_(Clock::now()) {}
+  // `metrics` and `log`, which may be null, must outlive it.
+  RequestRecord(Metrics& metrics, RequestLog* log, std::string method, std::string id)
+      : metrics_(metrics),
+        log_(log),
+        method_(std::move(method)),
+        id_(std::move(id)),
+        arrival_(Clock::now()) {}
   ~RequestRecord();
   RequestRecord(const RequestRecord&) = delete;
   RequestRecord& operator=(const RequestRecord&) = delete;
 
   void set_route(std::string_view route) { route_ = route; }
   void set_code(int code) { code_ = code; }
+  void set_trace_id(std::string trace_id) { trace_id_ = std::move(trace_id); }
+  void set_counts(const RequestCounts& counts) { counts_ = counts; }
   const std::string& id() const { return id_; }
   // Header fields that the response gets, whatever it is.
   void add_header(std::string name, std::string value) {
@@ -36,12 +44,15 @@ class RequestRecord {
   static constexpr int kClientLeft = 499;  // nginx's number for a request without a response
 
   Metrics& metrics_;
+  RequestLog* log_;
   std::string method_;
   std::string id_;
   Clock::time_point arrival_;
   std::vector<std::pair<std::string, std::string>> headers_;
   std::string_view route_ = "unknown";
   int code_ = kClientLeft;
+  std::string trace_id_;
+  std::optional<RequestCounts> counts_;
 };
 
 }  // namespace sluice

@@ -251,7 +251,8 @@ void Session::dispatch() {
                       .content_type = text(http::field::content_type),
                       .authorization = text(http::field::authorization),
                       .request_id = std::string(message["X-Request-Id"]),
-                      .origin = text(http::field::origin)};
+                      .origin = text(http::field::origin),
+                      .traceparent = std::string(message["traceparent"])};
   HttpReply reply = connections_.handler().handle(std::move(request));
   if (auto* response = std::get_if<HttpResponse>(&reply)) return send_whole(*response);
   reply_ = std::move(std::get<std::unique_ptr<PendingReply>>(reply));
