@@ -125,11 +125,13 @@ void Backend::gather_rows(TensorView out, TensorView x, const int32_t* rows) {
   if (out.rows > 0) do_gather_rows(out, x, rows);
 }
 
-void Backend::sample(const SampledTokens& out, TokenId* next, TensorView logits,
+void Backend::sample(const SampledTokens& out, TokenId* next, TensorView logits, TensorView scratch,
                      const SamplingBatch& batch, const TokenId* sampled) {
-  SLUICE_CHECK(logits.dtype == DType::kF32);
+  SLUICE_CHECK(logits.dtype == DType::kF32 && scratch.dtype == DType::kF32);
+  SLUICE_CHECK_EQ(scratch.cols, logits.cols);
+  SLUICE_CHECK_GT(scratch.rows, 0);
   SLUICE_CHECK_EQ(logits.rows, batch.num_rows());
-  if (logits.rows > 0) do_sample(out, next, logits, batch, sampled);
+  if (logits.rows > 0) do_sample(out, next, logits, scratch, batch, sampled);
 }
 
 }  // namespace sluice

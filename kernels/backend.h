@@ -44,6 +44,16 @@ struct RopeTable {
   int head_dim = 0;
 };
 
+// The largest step that the ops will meet.
+struct StepLimits {
+  int64_t max_tokens = 8192;
+  int64_t max_seqs = 1024;
+  int num_q_heads = 64;
+  int num_kv_heads = 8;
+  int head_dim = 256;
+  int64_t max_sampling_bytes = int64_t{4} << 20;  // SamplingBatch::bytes()
+};
+
 // A point in the order of a backend's ops.
 struct Fence {
   uint64_t number = 0;
@@ -65,6 +75,10 @@ class Backend {
   // ---------------------------------------------------------------------- Uninitialised; fails
   // with kResourceExhausted, naming the size, when there is not enough.
   virtual Result<Buffer> allocate(size_t bytes, Memory where) = 0;
+
+  // Makes the room that ops take beside their operands that of steps within `limits`; until then it
+  // is that of StepLimits{}. Larger steps throw. kResourceExhausted as allocate().
+  virtual Status prepare(const StepLimits& limits) = 0;
 
   // Stacks `parts` (host memory, each [rows_i, cols], any dtype) along rows, converts to `dtype`
   // and arranges the result. The parts may be unmapped after the call. dtype is kF32 or kBF16.
@@ -151,9 +165,10 @@ class Backend {
 
   // Turns logits [rows, vocab] f32 into tokens as sampling_batch.h says; may overwrite the logits.
   //   out      [rows] Memory::kHost, complete once a later fence is; batch: host, read at once
+  //   scratch  [n, vocab] f32, n >= 1: room that the op may use, for n rows at a time
   //   next     [rows] device: out.ids once more, for the step after; null where there is none
   //   sampled  device: what batch.pending points at; null where nothing is pending
-  void sample(const SampledTokens& out, TokenId* next, TensorView logits,
+  void sample(const SampledTokens& out, TokenId* next, TensorView logits, TensorView scratch,
               const SamplingBatch& batch, const TokenId* sampled = nullptr);
 
   // Takes about a second, and memory meanwhile; kResourceExhausted when there is not enough.
@@ -190,7 +205,8 @@ class Backend {
                          const KvRunsView* runs) = 0;
   virtual void do_gather_rows(TensorView out, TensorView x, const int32_t* rows) = 0;
   virtual void do_sample(const SampledTokens& out, TokenId* next, TensorView logits,
-                         const SamplingBatch& batch, const TokenId* sampled) = 0;
+                         TensorView scratch, const SamplingBatch& batch,
+                         const TokenId* sampled) = 0;
 };
 
 // BackendInfo::activations where nobody chose: accurate on the CPU, fast on a GPU.

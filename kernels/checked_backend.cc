@@ -64,6 +64,11 @@ Result<Buffer> CheckedBackend::allocate(size_t bytes, Memory where) {
   });
 }
 
+Status CheckedBackend::prepare(const StepLimits& limits) {
+  SLUICE_RETURN_IF_ERROR(subject_->prepare(limits));
+  return reference_->prepare(limits);
+}
+
 const void* CheckedBackend::shadow_of(const void* p) const {
   const auto* byte = static_cast<const std::byte*>(p);
   auto after = shadows_->buffers.upper_bound(byte);
@@ -314,8 +319,9 @@ void CheckedBackend::do_gather_rows(TensorView out, TensorView x, const int32_t*
 }
 
 void CheckedBackend::do_sample(const SampledTokens& out, TokenId* next, TensorView logits,
-                               const SamplingBatch& batch, const TokenId* sampled) {
-  subject_->sample(out, next, logits, batch, sampled);
+                               TensorView scratch, const SamplingBatch& batch,
+                               const TokenId* sampled) {
+  subject_->sample(out, next, logits, scratch, batch, sampled);
   if (next == nullptr) return;
   std::vector<TokenId> ids(static_cast<size_t>(logits.rows));
   const size_t bytes = ids.size() * sizeof(TokenId);

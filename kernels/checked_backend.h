@@ -53,6 +53,7 @@ class CheckedBackend final : public Backend {
   BackendInfo info() const override;
   DType activation_dtype(DType weights) const override;
   Result<Buffer> allocate(size_t bytes, Memory where) override;
+  Status prepare(const StepLimits& limits) override;
   void copy(void* to, const void* from, size_t bytes) override;
   void fill_zero(void* to, size_t bytes) override;
   void upload(void* to, const void* from, size_t bytes) override;
@@ -88,7 +89,7 @@ class CheckedBackend final : public Backend {
                  const RaggedBatchView& batch, const KvCacheView& kv,
                  const KvRunsView* runs) override;
   void do_gather_rows(TensorView out, TensorView x, const int32_t* rows) override;
-  void do_sample(const SampledTokens& out, TokenId* next, TensorView logits,
+  void do_sample(const SampledTokens& out, TokenId* next, TensorView logits, TensorView scratch,
                  const SamplingBatch& batch, const TokenId* sampled) override;
 
   // The shadow of device memory; memory that is not ours (host arrays of a host backend) is its

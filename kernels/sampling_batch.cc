@@ -33,6 +33,17 @@ void SamplingBatch::clear() {
   draw.clear();
 }
 
+int64_t SamplingBatch::bytes() const {
+  int64_t total = 0;
+  const auto add = [&](const auto&... lists) {
+    ((total += static_cast<int64_t>(lists.size() * sizeof(lists[0]))), ...);
+  };
+  add(temperature, top_p, min_p, top_k, repetition_penalty, presence_penalty, frequency_penalty);
+  add(seed, draw, target, num_top, pending, history_indptr, history_ids, history_counts);
+  add(bias_indptr, bias_ids, bias_values, allowed_indptr, allowed_ids, banned_indptr, banned_ids);
+  return total;
+}
+
 void SamplingBatch::validate(int vocab_size, int num_sampled) const {
   const size_t rows = temperature.size();
   for (const size_t size : {top_p.size(), min_p.size(), top_k.size(), repetition_penalty.size(),

@@ -52,7 +52,8 @@ struct SamplingBatch {
   std::vector<TokenId> banned_ids;
 
   int num_rows() const { return static_cast<int>(temperature.size()); }
-  void clear();  // keeps the memory for the next step
+  int64_t bytes() const;  // of all arrays
+  void clear();           // keeps the memory for the next step
   // CHECKs shapes, CSR order, ranges of ids and parameters.
   // `num_sampled`: ids of the step before, which `pending` may point at.
   void validate(int vocab_size, int num_sampled = 0) const;

@@ -32,6 +32,11 @@ struct TensorView {
     return {static_cast<std::byte*>(data) + static_cast<size_t>(first) * size_of(dtype), dtype,
             rows, count, row_stride};
   }
+  // Rows [first, first + count).
+  TensorView row_range(int64_t first, int64_t count) const {
+    SLUICE_CHECK_LE(first + count, rows);
+    return {row_ptr(first), dtype, count, cols, row_stride};
+  }
   // The first `count` rows.
   TensorView head(int64_t count) const {
     SLUICE_CHECK_LE(count, rows);

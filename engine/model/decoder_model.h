@@ -8,7 +8,6 @@
 // What differs between families is data (ModelConfig, families.cc), never a name in an if.
 #pragma once
 
-#include <array>
 #include <cstdint>
 #include <optional>
 #include <vector>
@@ -40,25 +39,30 @@ struct DecoderWeights {
   RopeTable rope;
 };
 
-// Activations of one step at most `max_tokens` long, allocated once. Contents live from forward()
-// to the next forward().
+// Tensors of one step at most `max_tokens` long, allocated once. What attention, MLP and head need
+// is never needed at the same time, and lies in the same place. Contents live from forward() to the
+// next forward().
 class Workspace {
  public:
+  // Logits of `max_logit_rows` rows at a time.
   static Result<Workspace> create(Backend& backend, const ModelConfig& config, DType activations,
-                                  int64_t max_tokens);
-  // Device memory that create() takes.
-  static int64_t bytes(const ModelConfig& config, DType activations, int64_t max_tokens);
+                                  int64_t max_tokens, int64_t max_logit_rows);
+
+  const TensorView& logits() const { return logits_; }    // [max_logit_rows, vocab] f32
+  const TensorView& scratch() const { return scratch_; }  // [some, vocab] f32, for Backend::sample
 
  private:
   friend class DecoderModel;
-  struct Part;
-  static std::array<Part, 6> parts(const ModelConfig& config, DType activations,
-                                   int64_t max_tokens);
+  // Points the tensors into `base`, if that is not null; bytes that they take.
+  int64_t place(const ModelConfig& config, DType activations, int64_t max_tokens,
+                int64_t max_logit_rows, std::byte* base);
+
   TensorView residual_, hidden_;  // [max_tokens, hidden]
   TensorView qkv_;                // [max_tokens, qkv_width]
   TensorView attention_;          // [max_tokens, q_width]
-  TensorView gate_up_;            // [max_tokens, 2 intermediate]
-  TensorView gated_;              // [max_tokens, intermediate]
+  TensorView gate_up_;            // [MLP rows, 2 intermediate]
+  TensorView gated_;              // [MLP rows, intermediate]
+  TensorView logits_, scratch_;
   Buffer storage_;
 };
 
@@ -75,12 +79,11 @@ class DecoderModel {
   int64_t max_model_len() const { return weights_.rope.num_positions; }
   // Shape of this model's KV cache with elements of `dtype` (kF32 or kBF16).
   KvLayout kv_layout(DType dtype) const;
-  Result<Workspace> make_workspace(int64_t max_tokens) const;
-  int64_t workspace_bytes(int64_t max_tokens) const;  // of device memory, for make_workspace
+  Result<Workspace> make_workspace(int64_t max_tokens, int64_t max_logit_rows) const;
 
-  // Lets the backend measure the products of every step that fits `workspace` and `logits` (any
-  // rows, [n, vocab] f32), whose contents are lost; see Backend::prepare_gemm.
-  void prepare(Workspace& workspace, TensorView logits) const;
+  // Lets the backend measure the products of every step that fits `workspace`, whose contents are
+  // lost; see Backend::prepare_gemm.
+  void prepare(const Workspace& workspace) const;
 
   // Writes K and V of the batch's tokens into `storage` (a kv_layout of this model) and returns the
   // final normed states of its logit rows, [num_logit_rows, hidden] in the workspace. Asynchronous.
@@ -91,6 +94,9 @@ class DecoderModel {
   void lm_head(TensorView logits, TensorView states) const;
 
  private:
+  // hidden <- the MLP's output of it, all rows.
+  void mlp(const LayerWeights& layer, TensorView hidden, const Workspace& workspace) const;
+
   ModelConfig config_;
   DecoderWeights weights_;
   DType weight_dtype_;

@@ -9,9 +9,17 @@
 namespace sluice {
 namespace {
 
+constexpr int kMaxInFlight = 2;
+// Bytes of a SamplingBatch after which no more rows are added to a slice of logits.
+constexpr int64_t kSliceBytes = int64_t{2} << 20;
+// Of one row, beside its history: the lists that a request may bring (sampling_params.h).
+constexpr int64_t kMaxRowBytes = int64_t{64} << 10;
+
 // Rows whose logits exist at a time, however many a step has: on the host few enough for the cache
-// (33 MB for a vocabulary of 128 k), on a device enough for every sequence of a step by default.
-int slice_rows(const Backend& backend) { return backend.info().is_host ? 64 : 256; }
+// (33 MB for a vocabulary of 128 k), on a device every sequence's by default.
+int max_logit_rows(const Backend& backend, const RunnerLimits& limits) {
+  return std::min(backend.info().is_host ? 64 : 256, limits.max_num_batched_tokens);
+}
 
 TokenLogprob logprob_of_row(const SampledTokens& sampled, size_t row, int num_top) {
   TokenLogprob out{.logprob = sampled.logprobs[row], .rank = sampled.ranks[row], .top = {}};
@@ -24,90 +32,81 @@ TokenLogprob logprob_of_row(const SampledTokens& sampled, size_t row, int num_to
 
 }  // namespace
 
-LocalRunner::LocalRunner(Backend& backend, const DecoderModel& model, const KvStorage& storage,
-                         const RunnerLimits& limits, Workspace workspace, Buffer logits)
-    : backend_(backend),
-      model_(model),
-      storage_(storage),
-      limits_(limits),
-      slice_rows_(slice_rows(backend)),
-      workspace_(std::move(workspace)),
-      logits_(std::move(logits)) {}
+// ---- memory
+// ------------------------------------------------------------------------------------------------
 
-LocalRunner::~LocalRunner() { backend_.synchronize(); }
-
-Result<std::unique_ptr<LocalRunner>> LocalRunner::create(Backend& backend,
-                                                         const DecoderModel& model,
-                                                         const KvStorage& storage,
-                                                         const RunnerLimits& limits) {
-  SLUICE_CHECK_EQ(storage.layout().block_bytes(),
-                  model.kv_layout(storage.layout().dtype).block_bytes());
+Result<StepMemory> StepMemory::create(Backend& backend, const DecoderModel& model,
+                                      const RunnerLimits& limits) {
   SLUICE_CHECK(limits.max_in_flight >= 1 && limits.max_in_flight <= kMaxInFlight);
-  Result<Workspace> workspace = model.make_workspace(limits.max_num_batched_tokens);
+  const ModelConfig& config = model.config();
+  // A history names each token of the vocabulary once.
+  constexpr auto kHistoryBytes = static_cast<int64_t>(sizeof(TokenId) + sizeof(int32_t));
+  SLUICE_RETURN_IF_ERROR(backend.prepare(
+      {.max_tokens = limits.max_num_batched_tokens,
+       .max_seqs = limits.max_num_seqs,
+       .num_q_heads = config.num_heads,
+       .num_kv_heads = config.num_kv_heads,
+       .head_dim = config.head_dim,
+       .max_sampling_bytes = kSliceBytes + kMaxRowBytes + kHistoryBytes * config.vocab_size}));
+  Result<Workspace> workspace =
+      model.make_workspace(limits.max_num_batched_tokens, max_logit_rows(backend, limits));
   if (!workspace.ok()) return workspace.status();
-  const size_t logit_bytes = sizeof(float) * static_cast<size_t>(slice_rows(backend)) *
-                             static_cast<size_t>(model.config().vocab_size);
-  Result<Buffer> logits = backend.allocate(logit_bytes, Memory::kDevice);
-  if (!logits.ok()) return logits.status();
-  model.prepare(workspace.value(),
-                TensorView::dense(logits->data(), DType::kF32, slice_rows(backend),
-                                  model.config().vocab_size));
-  std::unique_ptr<LocalRunner> runner(new LocalRunner(
-      backend, model, storage, limits, std::move(workspace).value(), std::move(logits).value()));
-  SLUICE_RETURN_IF_ERROR(runner->add_slots());
-  return runner;
+  model.prepare(workspace.value());
+  StepMemory memory(limits, std::move(workspace).value());
+  SLUICE_RETURN_IF_ERROR(memory.add_slots(backend, model));
+  return memory;
 }
 
-Status LocalRunner::add_slots() {
+Status StepMemory::add_slots(Backend& backend, const DecoderModel& model) {
   const int64_t max_rows = limits_.max_num_batched_tokens;  // each token may be scored
-  const int64_t blocks_a_seq = ceil_div(model_.max_model_len(), kBlockTokens);
+  const int64_t blocks_a_seq = ceil_div(model.max_model_len(), kBlockTokens);
   for (int i = 0; i < limits_.max_in_flight; ++i) {
     Result<BatchUpload> upload =
-        BatchUpload::create(backend_, limits_.max_num_batched_tokens, limits_.max_num_seqs,
+        BatchUpload::create(backend, limits_.max_num_batched_tokens, limits_.max_num_seqs,
                             limits_.max_num_seqs * blocks_a_seq);
     if (!upload.ok()) return upload.status();
-    Result<Buffer> results = backend_.allocate(SampledTokens::bytes(max_rows), Memory::kHost);
+    Result<Buffer> results = backend.allocate(SampledTokens::bytes(max_rows), Memory::kHost);
     if (!results.ok()) return results.status();
-    slots_.push_back({.upload = std::move(upload).value(),
-                      .results = std::move(results).value(),
-                      .rows = {},
-                      .done = {}});
+    slots_.push_back({std::move(upload).value(), std::move(results).value()});
   }
   for (Buffer& ids : sampled_ids_) {
     Result<Buffer> made =
-        backend_.allocate(static_cast<size_t>(max_rows) * sizeof(TokenId), Memory::kDevice);
+        backend.allocate(static_cast<size_t>(max_rows) * sizeof(TokenId), Memory::kDevice);
     if (!made.ok()) return made.status();
     ids = std::move(made).value();
   }
   return {};
 }
 
-int64_t LocalRunner::memory_bytes(const Backend& backend, const DecoderModel& model,
-                                  const RunnerLimits& limits) {
-  const int64_t upload =
-      BatchUpload::bytes(limits.max_num_batched_tokens, limits.max_num_seqs,
-                         limits.max_num_seqs * ceil_div(model.max_model_len(), kBlockTokens));
-  return model.workspace_bytes(limits.max_num_batched_tokens) +
-         // The logits, and as much again for the backend's sampling.
-         2 * int64_t{sizeof(float)} * slice_rows(backend) * model.config().vocab_size +
-         limits.max_in_flight * upload +
-         2 * int64_t{sizeof(TokenId)} * limits.max_num_batched_tokens;
+LocalRunner::LocalRunner(Backend& backend, const DecoderModel& model, const KvStorage& storage,
+                         StepMemory memory)
+    : backend_(backend),
+      model_(model),
+      storage_(storage),
+      memory_(std::move(memory)),
+      steps_(memory_.slots_.size()) {
+  SLUICE_CHECK_EQ(storage.layout().block_bytes(),
+                  model.kv_layout(storage.layout().dtype).block_bytes());
 }
+
+LocalRunner::~LocalRunner() { backend_.synchronize(); }
 
 // ---- a step begins
 // ---------------------------------------------------------------------------------------------
 
 Ticket LocalRunner::launch(const StepPlan& plan) {
-  SLUICE_CHECK_LT(num_launched_ - num_collected_, static_cast<uint64_t>(limits_.max_in_flight));
-  SLUICE_CHECK_LE(plan.num_tokens(), limits_.max_num_batched_tokens);
-  Slot& slot = slot_of(num_launched_ + 1);
+  const RunnerLimits& limits = memory_.limits_;
+  SLUICE_CHECK_LT(num_launched_ - num_collected_, static_cast<uint64_t>(limits.max_in_flight));
+  SLUICE_CHECK_LE(plan.num_tokens(), limits.max_num_batched_tokens);
   build_batch(plan, sampled_rows_, batch_);
   // O(size) against a forward pass of millions of operations a token: cheap enough to keep on.
   batch_.validate(storage_.num_blocks(), model_.config().vocab_size, num_sampled_);
   for (const int32_t kv_len : batch_.kv_lens) SLUICE_CHECK_LE(kv_len, model_.max_model_len());
-  SLUICE_CHECK_LE(batch_.num_seqs(), limits_.max_num_seqs);
-  slot.num_entries = plan.entries.size();
-  list_logit_rows(plan, slot.rows);
+  SLUICE_CHECK_LE(batch_.num_seqs(), limits.max_num_seqs);
+  const size_t slot = slot_of(num_launched_ + 1);
+  Step& step = steps_[slot];
+  step.num_entries = plan.entries.size();
+  list_logit_rows(plan, step.rows);
   try {
     enqueue(plan, slot);
   } catch (...) {
@@ -115,11 +114,11 @@ Ticket LocalRunner::launch(const StepPlan& plan) {
     throw;
   }
   ++num_launched_;
-  num_sampled_ = static_cast<int>(slot.rows.size());
+  num_sampled_ = static_cast<int>(step.rows.size());
   sampled_rows_.clear();
   for (int row = 0; row < num_sampled_; ++row) {
-    if (slot.rows[row].position != kSamples) continue;
-    sampled_rows_[plan.entries[slot.rows[row].entry].sequence.get()] = row;
+    if (step.rows[row].position != kSamples) continue;
+    sampled_rows_[plan.entries[step.rows[row].entry].sequence.get()] = row;
   }
   sampling_.forget_finished();
   return {.step = num_launched_};
@@ -141,38 +140,39 @@ void LocalRunner::list_logit_rows(const StepPlan& plan, std::vector<LogitRow>& r
   }
 }
 
-void LocalRunner::enqueue(const StepPlan& plan, Slot& slot) {
-  RaggedBatchView view = slot.upload.place(batch_);
+void LocalRunner::enqueue(const StepPlan& plan, size_t slot) {
+  RaggedBatchView view = memory_.slots_[slot].upload.place(batch_);
   view.sampled = ids_of(num_launched_);
   attention_.plan(view);
-  const TensorView states = model_.forward(view, storage_, attention_, workspace_);
-  SLUICE_CHECK_EQ(static_cast<int64_t>(slot.rows.size()), states.rows);
+  const TensorView states = model_.forward(view, storage_, attention_, memory_.workspace_);
+  SLUICE_CHECK_EQ(static_cast<int64_t>(steps_[slot].rows.size()), states.rows);
   for (int first = 0; first < states.rows;) first += sample_slice(plan, slot, states, first);
-  slot.done = backend_.fence();
+  steps_[slot].done = backend_.fence();
 }
 
-int LocalRunner::sample_slice(const StepPlan& plan, const Slot& slot, TensorView states,
-                              int first) {
+int LocalRunner::sample_slice(const StepPlan& plan, size_t slot, TensorView states, int first) {
   sampling_batch_.clear();
-  const int count = std::min(slice_rows_, static_cast<int>(states.rows) - first);
-  for (int row = first; row < first + count; ++row) {
-    const StepEntry& entry = plan.entries[slot.rows[row].entry];
-    if (slot.rows[row].position == kSamples) {
+  const Workspace& workspace = memory_.workspace_;
+  const int most =
+      static_cast<int>(std::min(workspace.logits().rows, states.rows - int64_t{first}));
+  int count = 0;
+  for (; count < most && sampling_batch_.bytes() < kSliceBytes; ++count) {
+    const LogitRow& row = steps_[slot].rows[first + count];
+    const StepEntry& entry = plan.entries[row.entry];
+    if (row.position == kSamples) {
       const int32_t pending =
           entry.last_is_pending ? sampled_rows_.at(entry.sequence.get()) : int32_t{-1};
       sampling_.add_sample_row(entry.sequence, pending, sampling_batch_);
     } else {
-      sampling_.add_score_row(*entry.sequence, slot.rows[row].position, sampling_batch_);
+      sampling_.add_score_row(*entry.sequence, row.position, sampling_batch_);
     }
   }
-  const int vocab_size = model_.config().vocab_size;
-  sampling_batch_.validate(vocab_size, num_sampled_);
-  const TensorView logits = TensorView::dense(logits_.data(), DType::kF32, count, vocab_size);
-  model_.lm_head(logits, TensorView{states.row_ptr(first), states.dtype, count, states.cols,
-                                    states.row_stride});
-  const auto out = SampledTokens::over(slot.results.data(), states.rows);
-  backend_.sample(out.after(first), ids_of(num_launched_ + 1) + first, logits, sampling_batch_,
-                  ids_of(num_launched_));
+  sampling_batch_.validate(model_.config().vocab_size, num_sampled_);
+  const TensorView logits = workspace.logits().head(count);
+  model_.lm_head(logits, states.row_range(first, count));
+  const auto out = SampledTokens::over(memory_.slots_[slot].results.data(), states.rows);
+  backend_.sample(out.after(first), ids_of(num_launched_ + 1) + first, logits, workspace.scratch(),
+                  sampling_batch_, ids_of(num_launched_));
   return count;
 }
 
@@ -183,14 +183,14 @@ StepResult LocalRunner::collect(Ticket ticket) {
   SLUICE_CHECK_LT(num_collected_, num_launched_);
   SLUICE_CHECK_EQ(ticket.step, num_collected_ + 1);
   ++num_collected_;
-  const Slot& slot = slot_of(ticket.step);
-  backend_.wait(slot.done);
-  const auto sampled =
-      SampledTokens::over(slot.results.data(), static_cast<int64_t>(slot.rows.size()));
+  const Step& step = steps_[slot_of(ticket.step)];
+  backend_.wait(step.done);
+  const auto sampled = SampledTokens::over(memory_.slots_[slot_of(ticket.step)].results.data(),
+                                           static_cast<int64_t>(step.rows.size()));
   StepResult result;
-  result.outputs.resize(slot.num_entries);
-  for (size_t i = 0; i < slot.rows.size(); ++i) {
-    const LogitRow& row = slot.rows[i];
+  result.outputs.resize(step.num_entries);
+  for (size_t i = 0; i < step.rows.size(); ++i) {
+    const LogitRow& row = step.rows[i];
     StepOutput& output = result.outputs[row.entry];
     if (row.position != kSamples) {
       output.prompt_logprobs.push_back(logprob_of_row(sampled, i, row.num_top));

@@ -26,30 +26,47 @@ struct RunnerLimits {
   int max_in_flight = 1;
 };
 
+// What the largest step takes beside weights and cache, all of it allocated at once: what a device
+// has left afterwards, the cache may have.
+class StepMemory {
+ public:
+  // kResourceExhausted when it does not fit.
+  static Result<StepMemory> create(Backend& backend, const DecoderModel& model,
+                                   const RunnerLimits& limits);
+
+ private:
+  friend class LocalRunner;
+  // Of one step in flight.
+  struct Slot {
+    BatchUpload upload;
+    Buffer results;  // pinned: SampledTokens
+  };
+  StepMemory(const RunnerLimits& limits, Workspace workspace)
+      : limits_(limits), workspace_(std::move(workspace)) {}
+  Status add_slots(Backend& backend, const DecoderModel& model);
+
+  RunnerLimits limits_;
+  Workspace workspace_;
+  std::vector<Slot> slots_;            // [max_in_flight]
+  std::array<Buffer, 2> sampled_ids_;  // device: of the last step and of the one before, in turns
+};
+
 // launch() enqueues a step on the backend and collect() waits for it alone, so a device goes from
 // one step to the next without the host. What a step samples stays on the device too, where the
 // next one reads it. Engine thread only.
 class LocalRunner final : public ModelRunner {
  public:
-  // Backend, model and storage must outlive the runner; `storage` has a layout of the model.
-  // kResourceExhausted when the activations of the largest step do not fit.
-  static Result<std::unique_ptr<LocalRunner>> create(Backend& backend, const DecoderModel& model,
-                                                     const KvStorage& storage,
-                                                     const RunnerLimits& limits);
+  // Backend, model and storage must outlive the runner; `storage` has a layout of the model, and
+  // `memory` was made for that model on that backend.
+  LocalRunner(Backend& backend, const DecoderModel& model, const KvStorage& storage,
+              StepMemory memory);
   ~LocalRunner() override;
 
-  // Device memory that create() takes, besides what the backend takes for itself in the first
-  // steps.
-  static int64_t memory_bytes(const Backend& backend, const DecoderModel& model,
-                              const RunnerLimits& limits);
-
-  int max_in_flight() const override { return limits_.max_in_flight; }
+  int max_in_flight() const override { return memory_.limits_.max_in_flight; }
   Ticket launch(const StepPlan& plan) override;
   StepResult collect(Ticket ticket) override;
 
  private:
-  static constexpr int kMaxInFlight = 2;
-
   // What one logit row is for.
   struct LogitRow {
     int entry = 0;         // of the plan
@@ -59,40 +76,33 @@ class LocalRunner final : public ModelRunner {
   };
   static constexpr int64_t kSamples = -1;
 
-  // What a step in flight holds on to.
-  struct Slot {
-    BatchUpload upload;
-    Buffer results;  // pinned: SampledTokens, a row for each of `rows`
+  // A step in flight.
+  struct Step {
     std::vector<LogitRow> rows;
     size_t num_entries = 0;
     Fence done;
   };
 
-  LocalRunner(Backend& backend, const DecoderModel& model, const KvStorage& storage,
-              const RunnerLimits& limits, Workspace workspace, Buffer logits);
-  Status add_slots();
-  Slot& slot_of(uint64_t step) { return slots_[(step - 1) % slots_.size()]; }
-  TokenId* ids_of(uint64_t step) { return sampled_ids_[step % sampled_ids_.size()].as<TokenId>(); }
-  void enqueue(const StepPlan& plan, Slot& slot);
+  size_t slot_of(uint64_t step) const { return (step - 1) % steps_.size(); }
+  TokenId* ids_of(uint64_t step) const {
+    return memory_.sampled_ids_[step % memory_.sampled_ids_.size()].as<TokenId>();
+  }
+  void enqueue(const StepPlan& plan, size_t slot);
   void list_logit_rows(const StepPlan& plan, std::vector<LogitRow>& rows);
   // From row `first` of the step's `states` on as many rows as have room: logits, tokens. How many.
-  int sample_slice(const StepPlan& plan, const Slot& slot, TensorView states, int first);
+  int sample_slice(const StepPlan& plan, size_t slot, TensorView states, int first);
 
   Backend& backend_;
   const DecoderModel& model_;
   const KvStorage& storage_;
-  RunnerLimits limits_;
-  int slice_rows_;
+  StepMemory memory_;
   DenseAttention attention_;
-  Workspace workspace_;
-  Buffer logits_;  // [slice_rows_, vocab] f32
-  std::vector<Slot> slots_;
-  std::array<Buffer, 2> sampled_ids_;  // device: of the last step and of the one before, in turns
 
   SamplingBuilder sampling_;
   RaggedBatch batch_;  // these are reused from step to step
   SamplingBatch sampling_batch_;
 
+  std::vector<Step> steps_;  // by slot
   uint64_t num_launched_ = 0;
   uint64_t num_collected_ = 0;
   int num_sampled_ = 0;       // logit rows of the last step that was launched

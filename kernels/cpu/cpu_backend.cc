@@ -76,6 +76,7 @@ class CpuBackend final : public Backend {
   bool batch_invariant() const override { return true; }
 
   Result<Buffer> allocate(size_t bytes, Memory) override { return memory_.allocate(bytes); }
+  Status prepare(const StepLimits&) override { return {}; }  // scratch grows with what is seen
 
   void copy(void* to, const void* from, size_t bytes) override {
     if (bytes > 0) std::memcpy(to, from, bytes);  // an empty array's pointer may be null
@@ -248,7 +249,7 @@ class CpuBackend final : public Backend {
     attention_.run(out, q, num_q_heads, scale, batch, kv, runs);
   }
 
-  void do_sample(const SampledTokens& out, TokenId* next, TensorView logits,
+  void do_sample(const SampledTokens& out, TokenId* next, TensorView logits, TensorView /*scratch*/,
                  const SamplingBatch& batch, const TokenId* sampled) override {
     pool_.parallel_for(logits.rows, [&](int64_t r, int thread) {
       const int32_t pending = batch.pending[r];

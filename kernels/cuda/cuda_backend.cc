@@ -1,6 +1,7 @@
 // The CUDA backend: owns the stream, the handles and the scratch memory; turns ops into launches.
 #include <cuda_runtime_api.h>
 
+#include <algorithm>
 #include <cstring>
 #include <vector>
 
@@ -19,6 +20,8 @@ namespace sluice {
 namespace cuda {
 namespace {
 
+constexpr size_t kRoundedBytes = size_t{4} << 20;
+
 class CudaBackend final : public Backend {
  public:
   CudaBackend(int device, DType activations, const std::string& cache_dir, CudaAttention attention);
@@ -29,6 +32,7 @@ class CudaBackend final : public Backend {
     return weights == DType::kF32 ? DType::kF32 : activations_;
   }
   Result<Buffer> allocate(size_t bytes, Memory where) override;
+  Status prepare(const StepLimits& limits) override;
   void copy(void* to, const void* from, size_t bytes) override;
   void fill_zero(void* to, size_t bytes) override;
   void upload(void* to, const void* from, size_t bytes) override;
@@ -66,11 +70,8 @@ class CudaBackend final : public Backend {
                  const RaggedBatchView& batch, const KvCacheView& kv,
                  const KvRunsView* runs) override;
   void do_gather_rows(TensorView out, TensorView x, const int32_t* rows) override;
-  void do_sample(const SampledTokens& out, TokenId* next, TensorView logits,
+  void do_sample(const SampledTokens& out, TokenId* next, TensorView logits, TensorView scratch,
                  const SamplingBatch& batch, const TokenId* sampled) override;
-
-  // Grows `scratch` to `bytes`: in the first, largest steps, then never. Waits for its users.
-  void ensure_scratch(Buffer& scratch, size_t bytes);
 
   int device_ = 0;
   DType activations_;
@@ -84,14 +85,16 @@ class CudaBackend final : public Backend {
   std::unique_ptr<AttentionOp> attention_;
 
   std::unique_ptr<Staging> sample_staging_;
-  Buffer sample_work_;
-  Buffer gemm_input_;
+  Buffer rounded_;  // inputs of products, rounded to the weight's dtype
 };
 
 CudaBackend::CudaBackend(int device, DType activations, const std::string& cache_dir,
                          CudaAttention attention)
     : device_(device), activations_(activations) {
   SLUICE_CUDA_CHECK(cudaSetDevice(device));
+  // A stack for every thread that the card can hold would take 277 MB of an H100; no kernel
+  // recurses, and what the compiler spills has its own room.
+  SLUICE_CUDA_CHECK(cudaDeviceSetLimit(cudaLimitStackSize, 0));
   SLUICE_CUDA_CHECK(cudaGetDeviceProperties(&properties_, device));
   for (cudaStream_t* stream : {&stream_, &upload_stream_})
     SLUICE_CUDA_CHECK(cudaStreamCreateWithFlags(stream, cudaStreamNonBlocking));
@@ -101,7 +104,8 @@ CudaBackend::CudaBackend(int device, DType activations, const std::string& cache
   attention_ =
       std::make_unique<AttentionOp>(*this, *fences_, stream_, properties_.multiProcessorCount,
                                     attention == CudaAttention::kPortable);
-  sample_staging_ = std::make_unique<Staging>(*this, *fences_);
+  rounded_ = allocate(kRoundedBytes, Memory::kDevice).value();
+  if (const Status room = prepare({}); !room.ok()) fail_check(__FILE__, __LINE__, room.message());
 }
 
 CudaBackend::~CudaBackend() {
@@ -135,6 +139,16 @@ Result<Buffer> CudaBackend::allocate(size_t bytes, Memory where) {
   SLUICE_CUDA_CHECK(error);
   if (on_device) return Buffer(data, bytes, [](void* p) { cudaFree(p); });
   return Buffer(data, bytes, [](void* p) { cudaFreeHost(p); });
+}
+
+Status CudaBackend::prepare(const StepLimits& limits) {
+  synchronize();
+  SLUICE_RETURN_IF_ERROR(attention_->prepare(limits));
+  Result<std::unique_ptr<Staging>> sample =
+      Staging::create(*this, *fences_, limits.max_sampling_bytes);
+  if (!sample.ok()) return sample.status();
+  sample_staging_ = std::move(sample).value();
+  return {};
 }
 
 void CudaBackend::copy(void* to, const void* from, size_t bytes) {
@@ -194,13 +208,6 @@ Result<Weight> CudaBackend::do_random_weight(std::string name, int64_t rows, int
                 .storage = std::move(storage).value()};
 }
 
-void CudaBackend::ensure_scratch(Buffer& scratch, size_t bytes) {
-  if (scratch.bytes() >= bytes) return;
-  synchronize();
-  scratch = Buffer();
-  scratch = allocate(bytes, Memory::kDevice).value();
-}
-
 void CudaBackend::do_embed(TensorView out, const Weight& table, const TokenId* ids,
                            const TokenId* sampled) {
   launch_embed(out, table, ids, sampled, stream_);
@@ -222,14 +229,17 @@ void CudaBackend::do_gemm(TensorView out, TensorView x, const Weight& weight) {
     };
     return split_gemm_->run(out, x, weight, product, stream_);
   }
-  if (x.dtype != weight.dtype) {
-    const size_t bytes = static_cast<size_t>(x.rows * x.cols) * size_of(weight.dtype);
-    ensure_scratch(gemm_input_, bytes);
-    const auto rounded = TensorView::dense(gemm_input_.data(), weight.dtype, x.rows, x.cols);
-    launch_convert(rounded, x, stream_);
-    x = rounded;
+  if (x.dtype == weight.dtype) return gemm_->run(out, x, weight);
+  // As many rows at a time as have room. No model needs it: their activations are chosen to fit.
+  const auto row_bytes = static_cast<size_t>(x.cols) * size_of(weight.dtype);
+  const auto most = static_cast<int64_t>(kRoundedBytes / row_bytes);
+  SLUICE_CHECK_GT(most, 0);
+  for (int64_t first = 0; first < x.rows; first += most) {
+    const int64_t rows = std::min(most, x.rows - first);
+    const auto rounded = TensorView::dense(rounded_.data(), weight.dtype, rows, x.cols);
+    launch_convert(rounded, x.row_range(first, rows), stream_);
+    gemm_->run(out.row_range(first, rows), rounded, weight);
   }
-  gemm_->run(out, x, weight);
 }
 
 void CudaBackend::do_prepare_gemm(TensorView out, TensorView x,
@@ -267,8 +277,7 @@ void CudaBackend::do_gather_rows(TensorView out, TensorView x, const int32_t* ro
 }
 
 void CudaBackend::do_sample(const SampledTokens& out, TokenId* next, TensorView logits,
-                            const SamplingBatch& b, const TokenId* sampled) {
-  ensure_scratch(sample_work_, sizeof(float) * static_cast<size_t>(logits.rows * logits.cols));
+                            TensorView scratch, const SamplingBatch& b, const TokenId* sampled) {
   Staging& s = *sample_staging_;
   s.begin();
   const SamplingView view{.temperature = s.add(b.temperature),
@@ -295,9 +304,7 @@ void CudaBackend::do_sample(const SampledTokens& out, TokenId* next, TensorView 
                           .banned_ids = s.add(b.banned_ids),
                           .sampled = sampled};
   s.upload();
-  launch_sample(out, next, static_cast<const float*>(logits.data), logits.row_stride,
-                sample_work_.as<float>(), static_cast<int>(logits.rows),
-                static_cast<int>(logits.cols), view, properties_.major >= 9 ? 8 : 1, stream_);
+  launch_sample(out, next, logits, scratch, view, properties_.major >= 9 ? 8 : 1, stream_);
 }
 
 }  // namespace

@@ -335,15 +335,16 @@ __device__ int rank_of(Row& row, TokenId id) {
 
 __global__ void __launch_bounds__(kThreads)
     sample_kernel(SampledTokens out, TokenId* next, const float* all_logits, int64_t stride,
-                  float* all_work, int vocab, SamplingView b) {
+                  float* all_work, int64_t work_stride, int vocab, int first_row, SamplingView b) {
   __shared__ Team::Slots slots;
   wait_for_previous_kernel();
   const Team team(&slots);
-  const int r = static_cast<int>(blockIdx.x) / team.size();
+  const int place = static_cast<int>(blockIdx.x) / team.size();
+  const int r = first_row + place;
   const int slice = (vocab + team.size() - 1) / team.size();
   Row row{.team = team,
           .logits = all_logits + r * stride,
-          .work = all_work + static_cast<int64_t>(r) * vocab,
+          .work = all_work + place * work_stride,
           .vocab = vocab,
           .begin = min(team.rank() * slice, vocab),
           .end = min((team.rank() + 1) * slice, vocab)};
@@ -378,15 +379,19 @@ __global__ void __launch_bounds__(kThreads)
 
 // ---- launcher ----------------------------------------------------------------------------------
 
-void launch_sample(const SampledTokens& out, TokenId* next, const float* logits, int64_t stride,
-                   float* work, int rows, int vocab, const SamplingView& batch, int max_team,
-                   cudaStream_t stream) {
+void launch_sample(const SampledTokens& out, TokenId* next, TensorView logits, TensorView scratch,
+                   const SamplingView& batch, int max_team, cudaStream_t stream) {
   // A lone row is bound by what one SM reads; with more rows than this the card is full anyway.
-  constexpr int kBlocksWanted = 256;
-  int team = std::min(max_team, kMaxTeam);
-  while (team > 1 && rows * team > kBlocksWanted) team /= 2;
-  launch_clusters(sample_kernel, dim3(static_cast<unsigned>(rows * team)), team, kThreads, 0,
-                  stream, out, next, logits, stride, work, vocab, batch);
+  constexpr int64_t kBlocksWanted = 256;
+  for (int64_t first = 0; first < logits.rows; first += scratch.rows) {
+    const int64_t rows = std::min(scratch.rows, logits.rows - first);
+    int team = std::min(max_team, kMaxTeam);
+    while (team > 1 && rows * team > kBlocksWanted) team /= 2;
+    launch_clusters(sample_kernel, dim3(static_cast<unsigned>(rows * team)), team, kThreads, 0,
+                    stream, out, next, static_cast<const float*>(logits.data), logits.row_stride,
+                    static_cast<float*>(scratch.data), scratch.row_stride,
+                    static_cast<int>(logits.cols), static_cast<int>(first), batch);
+  }
 }
 
 }  // namespace sluice::cuda

@@ -7,6 +7,7 @@
 #include <cstdint>
 
 #include "kernels/sampling_batch.h"
+#include "kernels/tensor.h"
 
 namespace sluice::cuda {
 
@@ -28,11 +29,10 @@ struct SamplingView {
   const TokenId* sampled;  // by the step before
 };
 
-// A cluster of up to max_team blocks a row (1 where the card has no clusters). `out` is pinned host
-// memory, `next` (null: none) its ids in device memory; `work` is a second [rows, vocab] f32
-// matrix; the logits stay as they are.
-void launch_sample(const SampledTokens& out, TokenId* next, const float* logits, int64_t stride,
-                   float* work, int rows, int vocab, const SamplingView& batch, int max_team,
-                   cudaStream_t stream);
+// A cluster of up to max_team blocks a row (1 where the card has no clusters), as many rows in one
+// launch as `scratch` has. `out` is pinned host memory, `next` (null: none) its ids in device
+// memory; the logits stay as they are.
+void launch_sample(const SampledTokens& out, TokenId* next, TensorView logits, TensorView scratch,
+                   const SamplingView& batch, int max_team, cudaStream_t stream);
 
 }  // namespace sluice::cuda

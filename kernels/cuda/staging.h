@@ -3,6 +3,7 @@
 
 #include <array>
 #include <cstring>
+#include <memory>
 #include <utility>
 #include <vector>
 
@@ -12,12 +13,21 @@
 namespace sluice::cuda {
 
 // A pinned buffer and two device twins in turns, so that one is filled while the ops of the step
-// before read the other. Between begin() and upload() arrays are added; kBytes bounds them.
+// before read the other. Between begin() and upload() at most kMaxArrays arrays are added, of so
+// many bytes in all as create() was told.
 class Staging {
  public:
-  Staging(Backend& backend, Fences& fences)
-      : backend_(backend), fences_(fences), host_(backend.allocate(kBytes, Memory::kHost).value()) {
-    for (Twin& twin : twins_) twin.device = backend.allocate(kBytes, Memory::kDevice).value();
+  static Result<std::unique_ptr<Staging>> create(Backend& backend, Fences& fences, int64_t bytes) {
+    const auto size = static_cast<size_t>(bytes + kMaxArrays * kAlignment);
+    Result<Buffer> host = backend.allocate(size, Memory::kHost);
+    if (!host.ok()) return host.status();
+    std::unique_ptr<Staging> made(new Staging(backend, fences, std::move(host).value()));
+    for (Twin& twin : made->twins_) {
+      Result<Buffer> device = backend.allocate(size, Memory::kDevice);
+      if (!device.ok()) return device.status();
+      twin.device = std::move(device).value();
+    }
+    return made;
   }
 
   // Waits until nobody reads the older twin any more, and takes it.
@@ -46,8 +56,11 @@ class Staging {
   void touch() { twin().last_use = fences_.next(); }
 
  private:
-  static constexpr size_t kBytes = size_t{16} << 20;
   static constexpr int64_t kAlignment = 16;
+  static constexpr int64_t kMaxArrays = 64;
+
+  Staging(Backend& backend, Fences& fences, Buffer host)
+      : backend_(backend), fences_(fences), host_(std::move(host)) {}
 
   struct Twin {
     Buffer device;

@@ -85,21 +85,24 @@ RunnerLimits runner_limits(const ServerConfig& config, const Backend& backend) {
           .max_in_flight = backend.info().is_host ? 1 : 2};
 }
 
-// What a GPU has left for the KV cache beside the weights, which are there already, and a step.
+// Free memory that is not given away: the driver loads each kernel when it is first launched.
+constexpr int64_t kDriverBytes = int64_t{256} << 20;
+
+// What a GPU has left for the KV cache; the weights and all that a step needs are there already.
 Result<int64_t> device_kv_bytes(const ServerConfig& config, const EngineAssembly& parts) {
   const BackendInfo info = parts.backend->info();
   const auto budget = static_cast<int64_t>(config.gpu_memory_utilization *
                                            static_cast<double>(info.memory_bytes_total));
   const int64_t used = info.memory_bytes_total - info.memory_bytes_free;
-  const int64_t step = LocalRunner::memory_bytes(*parts.backend, *parts.model,
-                                                 runner_limits(config, *parts.backend));
-  const int64_t left = std::min(budget - used, info.memory_bytes_free) - step;
+  const int64_t left = std::min(budget - used, info.memory_bytes_free - kDriverBytes);
   if (left > 0) return left;
   return Status(StatusCode::kResourceExhausted,
                 str("the GPU has ", readable_bytes(info.memory_bytes_total), ", of which ",
-                    readable_bytes(used), " are in use and a step of --max-num-batched-tokens ",
-                    config.max_num_batched_tokens, " needs ", readable_bytes(step),
-                    ": nothing is left for the KV cache; lower that, or raise "
+                    readable_bytes(used),
+                    " are in use, by the weights and a step of "
+                    "--max-num-batched-tokens ",
+                    config.max_num_batched_tokens,
+                    " too: nothing is left for the KV cache; lower that, or raise "
                     "--gpu-memory-utilization"),
                 "gpu-memory-utilization");
 }
@@ -303,6 +306,15 @@ Result<std::unique_ptr<EngineAssembly>> assemble_engine(const ServerConfig& conf
   if (!model.ok()) return model.status();
   parts->model = std::move(model).value();
 
+  const RunnerLimits limits = runner_limits(config, *parts->backend);
+  Result<StepMemory> step = StepMemory::create(*parts->backend, *parts->model, limits);
+  if (!step.ok()) {
+    return Status(step.status().code(),
+                  str("a step of --max-num-batched-tokens ", limits.max_num_batched_tokens,
+                      " and --max-num-seqs ", limits.max_num_seqs, " does not fit; lower them (",
+                      step.status().message(), ")"),
+                  "max-num-batched-tokens");
+  }
   Result<std::unique_ptr<KvStorage>> storage = make_storage(config, *parts, max_model_len.value());
   if (!storage.ok()) return storage.status();
   parts->storage = std::move(storage).value();
@@ -310,10 +322,9 @@ Result<std::unique_ptr<EngineAssembly>> assemble_engine(const ServerConfig& conf
   Result<EngineConfig> engine_config = make_engine_config(config, *parts, max_model_len.value());
   if (!engine_config.ok()) return engine_config.status();
   parts->engine_config = std::move(engine_config).value();
-  Result<std::unique_ptr<LocalRunner>> runner = LocalRunner::create(
-      *parts->backend, *parts->model, *parts->storage, runner_limits(config, *parts->backend));
-  if (!runner.ok()) return runner.status();
-  parts->engine = std::make_unique<Engine>(parts->engine_config, std::move(runner).value());
+  auto runner = std::make_unique<LocalRunner>(*parts->backend, *parts->model, *parts->storage,
+                                              std::move(step).value());
+  parts->engine = std::make_unique<Engine>(parts->engine_config, std::move(runner));
   return parts;
 }
 

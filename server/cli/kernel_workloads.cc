@@ -15,6 +15,7 @@ namespace {
 constexpr int64_t kRows[] = {1, 8, 64, 256, 2048};
 constexpr int64_t kMaxRows = 2048;
 constexpr int64_t kMaxLogitRows = 256;  // what a step samples at a time at most
+constexpr int64_t kScratchRows = 128;   // and what it edits at a time
 // Of logits, uniform in +-: far enough apart that a nucleus of 0.9 is about one token in a hundred.
 constexpr float kLogitScale = 100;
 
@@ -366,6 +367,9 @@ Status KernelWorkloads::sampling() {
     if (!timer_.wants(op)) continue;
     const Result<Buffer> logits = random_rows(kMaxLogitRows, vocab, DType::kF32, kLogitScale);
     if (!logits.ok()) return logits.status();
+    const Result<Buffer> room = random_rows(kScratchRows, vocab, DType::kF32);
+    if (!room.ok()) return room.status();
+    const auto scratch = TensorView::dense(room->data(), DType::kF32, kScratchRows, vocab);
     for (const int64_t rows : kRows) {
       if (rows > kMaxLogitRows) break;
       const SamplingBatch batch = plain_sampling(static_cast<int>(rows), temperature, top_p);
@@ -374,7 +378,7 @@ Status KernelWorkloads::sampling() {
       const auto out = SampledTokens::over(results->data(), rows);
       timer_.time(op, rows_text(rows), {.bytes = bytes_of(rows, vocab, DType::kF32)}, [&](int64_t) {
         backend_.sample(out, nullptr, TensorView::dense(logits->data(), DType::kF32, rows, vocab),
-                        batch);
+                        scratch, batch);
       });
     }
   }

@@ -57,10 +57,13 @@ class InvarianceTest : public testing::Test {
   std::unique_ptr<Engine> make_engine(int max_in_flight = 1) {
     storage_ = std::make_unique<KvStorage>(
         KvStorage::create(*backend_, model_->kv_layout(DType::kBF16), config_.num_blocks).value());
-    auto runner = LocalRunner::create(
-        *backend_, *model_, *storage_,
-        {.max_num_batched_tokens = config_.max_num_batched_tokens, .max_in_flight = max_in_flight});
-    return std::make_unique<Engine>(config_, std::move(runner).value());
+    StepMemory memory =
+        StepMemory::create(*backend_, *model_,
+                           {.max_num_batched_tokens = config_.max_num_batched_tokens,
+                            .max_in_flight = max_in_flight})
+            .value();
+    auto runner = std::make_unique<LocalRunner>(*backend_, *model_, *storage_, std::move(memory));
+    return std::make_unique<Engine>(config_, std::move(runner));
   }
 
   std::shared_ptr<Request> make_request(std::vector<TokenId> prompt, int64_t max_tokens) {

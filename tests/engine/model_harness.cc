@@ -15,10 +15,12 @@ ModelHarness::ModelHarness(const HarnessOptions& options)
       storage_(std::make_unique<KvStorage>(
           KvStorage::create(*backend_, model_->kv_layout(options.kv_dtype), options.num_blocks)
               .value())),
-      runner_(LocalRunner::create(*backend_, *model_, *storage_,
-                                  {.max_num_batched_tokens = options.max_num_batched_tokens,
-                                   .max_in_flight = options.max_in_flight})
-                  .value()) {}
+      runner_(std::make_unique<LocalRunner>(
+          *backend_, *model_, *storage_,
+          StepMemory::create(*backend_, *model_,
+                             {.max_num_batched_tokens = options.max_num_batched_tokens,
+                              .max_in_flight = options.max_in_flight})
+              .value())) {}
 
 std::shared_ptr<Sequence> ModelHarness::add(const HarnessRequest& request) {
   auto asked = std::make_shared<Request>();

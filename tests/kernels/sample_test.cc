@@ -83,9 +83,12 @@ class Sample : public KernelTest {
     const Buffer next = upload(backend(), std::vector<TokenId>(rows.size(), -7));
     const Buffer memory = backend().allocate(SampledTokens::bytes(count), Memory::kHost).value();
     const auto out = SampledTokens::over(memory.data(), count);
-    backend().sample(out, next.as<TokenId>(),
-                     TensorView::dense(device.data(), DType::kF32, count, vocab), batch,
-                     before.as<TokenId>());
+    // Room for fewer rows than there are, where there are many.
+    const int64_t room = std::min<int64_t>(count, 7);
+    const Buffer scratch = upload(backend(), std::vector<float>(static_cast<size_t>(room * vocab)));
+    backend().sample(
+        out, next.as<TokenId>(), TensorView::dense(device.data(), DType::kF32, count, vocab),
+        TensorView::dense(scratch.data(), DType::kF32, room, vocab), batch, before.as<TokenId>());
     backend().wait(backend().fence());
     Results results{.ids = {out.ids, out.ids + count},
                     .next = std::vector<TokenId>(rows.size()),

@@ -4,7 +4,6 @@
 namespace sluice::cuda {
 namespace {
 
-constexpr int kMaxHeadDim = 256;
 constexpr int kBlocksAnSm = 2;  // of decode attention
 // Slots of 16 rows for the partials of each worker: a plan splits tiles into fewer than two items a
 // worker.
@@ -29,17 +28,36 @@ bool PlannedBatch::replace(const RaggedBatch& batch, int heads, int heads_a_grou
 AttentionOp::AttentionOp(Backend& backend, Fences& fences, cudaStream_t stream, int num_processors,
                          bool portable)
     : backend_(backend),
+      fences_(fences),
       stream_(stream),
       num_processors_(num_processors),
-      portable_(portable),
-      dense_staging_(backend, fences),
-      listed_staging_(backend, fences) {
-  const size_t row_bytes = sizeof(float) * (kMaxHeadDim + 2);
-  partials_ = backend.allocate(row_bytes * kDecodeRows * max_partials(), Memory::kDevice).value();
+      portable_(portable) {
   list_counts_ = backend.allocate(sizeof(ListCounts), Memory::kDevice).value();
   SLUICE_CUDA_CHECK(cudaMemsetAsync(list_counts_.data(), 0, sizeof(ListCounts), stream));
   list_plan_.num_workers = num_workers();
   list_plan_.counts = list_counts_.as<ListCounts>();
+}
+
+Status AttentionOp::prepare(const StepLimits& limits) {
+  const size_t row_bytes = sizeof(float) * static_cast<size_t>(limits.head_dim + 2);
+  Result<Buffer> partials =
+      backend_.allocate(row_bytes * kDecodeRows * max_partials(), Memory::kDevice);
+  if (!partials.ok()) return partials.status();
+  partials_ = std::move(partials).value();
+  max_head_dim_ = limits.head_dim;
+  // Tiles have at least kDecodeRows packed rows, but for the last of each sequence; each is an
+  // item, and so is each part of a divided one, which has a merge beside it.
+  const int64_t group = ceil_div(limits.num_q_heads, limits.num_kv_heads);
+  const int64_t tiles =
+      (limits.max_tokens * group / kDecodeRows + limits.max_seqs) * limits.num_kv_heads;
+  plan_bytes_ =
+      (tiles + max_partials()) * static_cast<int64_t>(sizeof(AttendItem) + sizeof(MergeItem));
+  Result<std::unique_ptr<Staging>> dense = Staging::create(backend_, fences_, plan_bytes_);
+  if (!dense.ok()) return dense.status();
+  dense_staging_ = std::move(dense).value();
+  listed_staging_.reset();
+  dense_batch_ = listed_batch_ = {};  // what was planned is gone
+  return {};
 }
 
 bool AttentionOp::supports_head_dim(int head_dim) {
@@ -64,8 +82,8 @@ AttendParams AttentionOp::params_of(TensorView out, TensorView q, int group, flo
           .batch = batch,
           .kv = kv,
           .partial_sums = sums,
-          .partial_max = sums + rows * kMaxHeadDim,
-          .partial_total = sums + rows * (kMaxHeadDim + 1),
+          .partial_max = sums + rows * max_head_dim_,
+          .partial_total = sums + rows * (max_head_dim_ + 1),
           .runs = {},
           .lists = {}};
 }
@@ -73,6 +91,7 @@ AttendParams AttentionOp::params_of(TensorView out, TensorView q, int group, flo
 void AttentionOp::run(TensorView out, TensorView q, int num_q_heads, float scale,
                       const RaggedBatchView& batch, const KvCacheView& kv, const KvRunsView* runs) {
   const int group = num_q_heads / kv.num_kv_heads;
+  SLUICE_CHECK_LE(kv.head_dim, max_head_dim_);
   if (kv.dtype != DType::kBF16 || q.dtype != DType::kBF16 || group > kDecodeRows ||
       !is_aligned(q) || !is_aligned(out)) {
     return launch_attend_plain(out, q, num_q_heads, scale, batch, kv, runs, stream_);
@@ -112,27 +131,29 @@ void AttentionOp::run_lists(AttendParams& params, const KvRunsView& runs, bool p
 }
 
 void AttentionOp::plan_dense(const RaggedBatch& batch, int num_kv_heads, int group) {
-  if (!dense_batch_.replace(batch, num_kv_heads, group)) return dense_staging_.touch();
+  if (!dense_batch_.replace(batch, num_kv_heads, group)) return dense_staging_->touch();
   dense_.build(batch, num_kv_heads, group, num_workers(), max_partials());
-  dense_staging_.begin();
-  decode_items_ = dense_staging_.add(dense_.decode);
-  prefill_items_ = dense_staging_.add(dense_.prefill);
-  merge_items_ = dense_staging_.add(dense_.merge);
-  dense_staging_.upload();
+  dense_staging_->begin();
+  decode_items_ = dense_staging_->add(dense_.decode);
+  prefill_items_ = dense_staging_->add(dense_.prefill);
+  merge_items_ = dense_staging_->add(dense_.merge);
+  dense_staging_->upload();
 }
 
 void AttentionOp::plan_lists(const RaggedBatch& batch, int num_kv_heads, int group) {
-  if (!listed_batch_.replace(batch, num_kv_heads, group)) return listed_staging_.touch();
+  if (!listed_batch_.replace(batch, num_kv_heads, group)) return listed_staging_->touch();
   listed_.build_row_tiles(batch, num_kv_heads, group, num_workers());
   list_plan_.num_decode_tiles = static_cast<int>(listed_.decode.size());
   list_plan_.num_prefill_tiles = static_cast<int>(listed_.prefill.size());
   list_plan_.num_lists = static_cast<int>(listed_.list_limits.size());
   std::vector<AttendItem> tiles = listed_.decode;
   tiles.insert(tiles.end(), listed_.prefill.begin(), listed_.prefill.end());
-  listed_staging_.begin();
-  list_plan_.tiles = listed_staging_.add(tiles);
-  list_plan_.list_limits = listed_staging_.add(listed_.list_limits);
-  listed_staging_.upload();
+  if (listed_staging_ == nullptr)
+    listed_staging_ = Staging::create(backend_, fences_, plan_bytes_).value();
+  listed_staging_->begin();
+  list_plan_.tiles = listed_staging_->add(tiles);
+  list_plan_.list_limits = listed_staging_->add(listed_.list_limits);
+  listed_staging_->upload();
   allocate_list_plan();
 }
 

@@ -17,13 +17,16 @@ struct PlannedBatch {
   bool replace(const RaggedBatch& batch, int num_kv_heads, int group);
 };
 
-// Owns the plans of the latest batch and the room for partials: 70 MB on 132 processors. What run
-// lists need grows in the first, largest steps, then never. Not thread-safe.
+// Owns the plans of the latest batch and the room for partials: 35 MB on 132 processors at head_dim
+// 128. What run lists need grows in the first, largest steps, then never. Not thread-safe.
 class AttentionOp {
  public:
   // `portable`: only what every card since sm_80 can do, though this one may know more.
   AttentionOp(Backend& backend, Fences& fences, cudaStream_t stream, int num_processors,
               bool portable);
+
+  // As Backend::prepare; must come before run().
+  Status prepare(const StepLimits& limits);
 
   static bool supports_head_dim(int head_dim);
 
@@ -42,21 +45,24 @@ class AttentionOp {
   void allocate_list_plan();
 
   Backend& backend_;
+  Fences& fences_;
   cudaStream_t stream_;
   int num_processors_;
   bool portable_;
+  int64_t plan_bytes_ = 0;  // of the largest step
+  int max_head_dim_ = 0;
   Buffer partials_;
 
   PlannedBatch dense_batch_;
   AttentionPlan dense_;
-  Staging dense_staging_;
+  std::unique_ptr<Staging> dense_staging_;
   const AttendItem* decode_items_ = nullptr;
   const AttendItem* prefill_items_ = nullptr;
   const MergeItem* merge_items_ = nullptr;
 
   PlannedBatch listed_batch_;
   AttentionPlan listed_;  // row tiles alone
-  Staging listed_staging_;
+  std::unique_ptr<Staging> listed_staging_;
   ListPlan list_plan_;
   Buffer list_room_, list_counts_;
 };
