@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <array>
 #include <cstdint>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -80,11 +81,15 @@ std::vector<CodePoint> decompose(std::string_view text, int options) {
   }
   // A sort of each run of marks: exchanging neighbours would be quadratic.
   const auto class_of = [](CodePoint code) { return utf8proc_get_property(code)->combining_class; };
-  for (auto at = codes.begin(); at != codes.end();) {
-    const auto begin = std::find_if(at, codes.end(), [&](CodePoint c) { return class_of(c) != 0; });
-    at = std::find_if(begin, codes.end(), [&](CodePoint c) { return class_of(c) == 0; });
-    std::stable_sort(begin, at,
-                     [&](CodePoint a, CodePoint b) { return class_of(a) < class_of(b); });
+  std::vector<std::tuple<int, size_t, CodePoint>> run;  // class, place, mark
+  for (size_t at = 0; at < codes.size(); ++at) {
+    const size_t begin = at;
+    run.clear();
+    for (; at < codes.size() && class_of(codes[at]) != 0; ++at) {
+      run.emplace_back(class_of(codes[at]), at, codes[at]);
+    }
+    std::sort(run.begin(), run.end());
+    for (size_t i = 0; i < run.size(); ++i) codes[begin + i] = std::get<2>(run[i]);
   }
   return codes;
 }

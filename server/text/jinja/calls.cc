@@ -52,6 +52,7 @@ Value Interpreter::call(const Value& callee, const Arguments& arguments) {
     return runtime_.fail(str("a value of type ", type_name(callee), " cannot be called"));
   }
   const FunctionData& data = **function;
+  if (data.self) runtime_.count_work(*data.self);
   if (data.self) return call_method(runtime_, *data.self, data.name, arguments);
   if (data.macro != nullptr) {
     return call_macro(*static_cast<const Statement*>(data.macro), arguments, &root_);

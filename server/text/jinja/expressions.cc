@@ -55,6 +55,7 @@ Value Interpreter::evaluate_operation(const Expression& node) {
       break;
   }
   const Value first = evaluate(*node.operands[0]);
+  if (node.kind != Kind::kAttribute) runtime_.count_work(first);
   if (!runtime_.ok()) return {};
   switch (node.kind) {
     case Kind::kAttribute:
@@ -106,6 +107,7 @@ Arguments Interpreter::arguments(const Expression& node) {
 Value Interpreter::comparison(const Expression& node, Value first) {
   for (size_t i = 0; i < node.names.size(); ++i) {
     Value second = evaluate(*node.operands[i + 1]);
+    runtime_.count_work(second);
     if (!relates(runtime_, node.names[i], first, second)) return Value{false};
     first = std::move(second);
   }

@@ -82,6 +82,7 @@ class JsonWriter {
   }
 
   void write_text(const MarkedText& text) {
+    if (!runtime_.may_make_text(text.size())) return;
     put("\"");
     for (const MarkedText::Span& span : text.spans()) {
       out_.append(escaped(span.text), span.from_user);

@@ -13,8 +13,11 @@ Value Runtime::fail(const std::string& what) {
   return {};
 }
 
-void Runtime::count_step() {
-  if (++steps_ > kMaxSteps) fail(str("more than ", kMaxSteps, " steps"));
+void Runtime::count_work(const Value& value) { count_step(weight_of(value) / kWeightPerStep); }
+
+void Runtime::count_step(size_t steps) {
+  steps_ += static_cast<int64_t>(steps);
+  if (steps_ > kMaxSteps) fail(str("more than ", kMaxSteps, " steps"));
 }
 
 bool Runtime::may_make_text(size_t bytes) {
@@ -36,6 +39,9 @@ Value Runtime::text(MarkedText text) {
 }
 
 Value Runtime::deep_enough(Value value) {
+  if (weight_of(value) > kMaxWeight) {
+    return fail(str("a value of more than ", kMaxWeight, " items in all"));
+  }
   if (depth_of(value) <= kMaxValueDepth) return value;
   return fail(str("values nested deeper than ", kMaxValueDepth, " levels"));
 }

@@ -21,6 +21,8 @@ inline constexpr int64_t kMaxSteps = 1'000'000;                    // expression
 inline constexpr size_t kMaxOutputBytes = size_t{16} << 20;        // of the result
 inline constexpr size_t kMaxIntermediateBytes = size_t{64} << 20;  // of all texts made on the way
 inline constexpr size_t kMaxItems = 2'000'000;                     // of all lists made on the way
+inline constexpr size_t kMaxWeight = 2'000'000;                    // of one value
+inline constexpr size_t kWeightPerStep = 64;                       // that is looked at
 inline constexpr int kMaxCallDepth = 50;                           // of macros and recursive loops
 
 struct Arguments {
@@ -38,7 +40,9 @@ class Runtime {
   // Failures name the line that runs.
   void set_line(int line) { line_ = line; }
   Value fail(const std::string& what);
-  void count_step();
+  void count_step(size_t steps = 1);
+  // Counts what it costs to look at all of `value`.
+  void count_work(const Value& value);
   // Whether this much text, or so many items, may still be made; fails if not.
   bool may_make_text(size_t bytes);
   bool may_make_items(size_t count);

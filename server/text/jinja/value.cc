@@ -17,16 +17,33 @@ int depth_of(const Value& value) {
   return 0;
 }
 
+size_t weight_of(const Value& value) {
+  constexpr size_t kTextBytes = 32;
+  if (const auto* text = value.as<Value::Text>()) return 1 + (*text)->size() / kTextBytes;
+  if (const auto* list = value.as<Value::List>()) return (*list)->weight;
+  if (const auto* dict = value.as<Value::Dict>()) return (*dict)->weight;
+  return 1;
+}
+
+// Weights of values that exist are bounded (Runtime), so these sums do not overflow.
 Value make_list(std::vector<Value> items, ListKind kind) {
   int depth = 0;
-  for (const Value& item : items) depth = std::max(depth, depth_of(item));
-  return {std::make_shared<const ListData>(ListData{std::move(items), kind, depth + 1})};
+  size_t weight = 1;
+  for (const Value& item : items) {
+    depth = std::max(depth, depth_of(item));
+    weight += weight_of(item);
+  }
+  return {std::make_shared<const ListData>(ListData{std::move(items), kind, depth + 1, weight})};
 }
 
 Value make_dict(std::vector<DictItem> items) {
   int depth = 0;
-  for (const DictItem& item : items) depth = std::max(depth, depth_of(item.value));
-  return {std::make_shared<const DictData>(DictData{std::move(items), depth + 1})};
+  size_t weight = 1;
+  for (const DictItem& item : items) {
+    depth = std::max(depth, depth_of(item.value));
+    weight += weight_of(item.value) + 1;
+  }
+  return {std::make_shared<const DictData>(DictData{std::move(items), depth + 1, weight})};
 }
 
 const char* type_name(const Value& value) {

@@ -58,6 +58,7 @@ struct ListData {
   std::vector<Value> items;
   ListKind kind = ListKind::kList;
   int depth = 1;  // 1: holds no list or mapping
+  size_t weight = 1;
 };
 
 struct DictItem {
@@ -69,6 +70,7 @@ struct DictItem {
 struct DictData {
   std::vector<DictItem> items;  // in the order of their making
   int depth = 1;
+  size_t weight = 1;
 };
 
 struct NamespaceData {
@@ -97,6 +99,9 @@ Value make_text(std::string_view text, bool from_user);
 Value make_list(std::vector<Value> items, ListKind kind = ListKind::kList);
 Value make_dict(std::vector<DictItem> items);
 int depth_of(const Value& value);  // 0: neither list nor mapping
+// What it costs to walk over all of a value, in steps of 32 bytes of text or one item; a part that
+// is there twice counts twice.
+size_t weight_of(const Value& value);
 
 // "undefined", "none", "boolean", "integer", "float", "string", "list", "mapping", ...
 const char* type_name(const Value& value);

@@ -299,6 +299,14 @@ TEST(ChatTemplate, ShortTemplatesCannotAskForMuch) {
        "{% call m() %}x{% endcall %}{{ n.c() }}",
        "after its {% call %} block has ended"},
       {"{{ 9 ** 9999999999999 }}", "64 bits"},
+      {"{% set n = namespace(x=[1]) %}{% for i in range(60) %}{% set n.x = [n.x, n.x] %}{% endfor "
+       "%}",
+       "items in all"},
+      {"{% set t = 'a' * 8000000 %}{% for i in range(900000) %}{% if 'b' in t %}{% endif %}"
+       "{% endfor %}",
+       "steps"},
+      {"{{ [[1e308 * 10 - 1e308 * 10, 1], [1, 2], [0, 'a'], [0, 1], [0, 3]] | sort | length }}",
+       "5"},
       {"{% for i in range(2000000) %}{% endfor %}", "more than"}};
   for (const auto& [source, expected] : cases) {
     EXPECT_NE(render(source).find(expected), std::string::npos) << source << ": " << render(source);
