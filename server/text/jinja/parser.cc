@@ -8,6 +8,7 @@
 #include "server/text/jinja/expression_parser.h"
 #include "server/text/jinja/lexer.h"
 #include "server/text/jinja/token_cursor.h"
+#include "server/text/utf8.h"
 
 namespace sluice::jinja {
 namespace {
@@ -224,6 +225,9 @@ Result<Template> parse(std::string_view source) {
   if (source.size() > kMaxTemplateBytes) {
     return invalid_argument(
         str("the template has ", source.size(), " bytes; the limit is ", kMaxTemplateBytes));
+  }
+  if (const auto at = find_invalid_utf8(source)) {
+    return invalid_argument(str("the template is not valid UTF-8 at byte ", *at));
   }
   Result<std::vector<Token>> tokens = tokenize(source);
   if (!tokens.ok()) return tokens.status();

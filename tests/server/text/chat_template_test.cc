@@ -236,7 +236,8 @@ TEST(ChatTemplate, SyntaxErrorsNameTheLine) {
       {"{{ (1 }}", "expected ')', found '}}'"},
       {"{{ 1 2 }}", "expected '}}', found 2"},
       {"{# a", "#} is missing"},
-      {"{{ $ }}", "unexpected character '$'"}};
+      {"{{ $ }}", "unexpected character '$'"},
+      {"a\xE9 b", "not valid UTF-8 at byte 1"}};
   for (const auto& [source, expected] : cases) {
     EXPECT_NE(compile_error(source).find(expected), std::string::npos)
         << source << ": " << compile_error(source);
