@@ -184,6 +184,8 @@ void add_http_options(OptionSet& options, ServerConfig& config) {
       kMaxSeconds);
   add("watchdog-timeout", &config.watchdog_timeout_s,
       "Seconds without one until the server ends with status 3; 0: never", 0, kMaxSeconds);
+  add("request-timeout", &config.request_timeout_s,
+      "Seconds that a request may take in all; then 504; 0: as long as it likes", 0, kMaxSeconds);
   add("shutdown-timeout", &config.shutdown_timeout_s,
       "Seconds that running requests are given after SIGTERM", 0, kMaxSeconds);
 }

@@ -60,6 +60,7 @@ struct ServerConfig {
   double write_timeout_s = 30;
   double stall_timeout_s = 30;
   double watchdog_timeout_s = 600;
+  double request_timeout_s = 0;
   double shutdown_timeout_s = 30;
 
   std::vector<std::string> api_keys;

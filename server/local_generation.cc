@@ -8,11 +8,13 @@ namespace sluice {
 
 LocalGeneration::LocalGeneration(Engine& engine, std::shared_ptr<const ModelText> text,
                                  RequestPtr request, std::string id,
-                                 const ChoiceDecoderOptions& decoding)
+                                 const ChoiceDecoderOptions& decoding,
+                                 std::unique_ptr<RequestDeadlines::Ticket> ticket)
     : engine_(engine),
       text_(std::move(text)),
       request_(std::move(request)),
       id_(std::move(id)),
+      ticket_(std::move(ticket)),
       unfinished_(request_->sampling.n) {
   choices_.reserve(static_cast<size_t>(unfinished_));
   for (int i = 0; i < unfinished_; ++i) choices_.emplace_back(*text_->tokenizer, decoding);
@@ -62,6 +64,11 @@ std::vector<TextDelta> LocalGeneration::decode(const std::vector<TokenEvent>& ev
     }
     choice.consume(event, *delta);
     if (!choice.finished()) continue;
+    if (delta->finish == FinishReason::kCancelled && ticket_ && ticket_->passed()) {
+      delta->finish = FinishReason::kError;
+      delta->error = {StatusCode::kDeadlineExceeded,
+                      "the request took longer than the server's --request-timeout allows"};
+    }
     --unfinished_;
     if (choice.stopped_by_text()) engine_.cancel(request_->id, event.choice);
   }

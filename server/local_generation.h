@@ -7,6 +7,7 @@
 
 #include "engine/engine.h"
 #include "server/choice_decoder.h"
+#include "server/request_deadlines.h"
 #include "server/service.h"
 #include "server/text/model_text.h"
 
@@ -15,9 +16,10 @@ namespace sluice {
 class LocalGeneration final : public Generation {
  public:
   // `request` has been submitted to `engine`, which must outlive this. `id`: what the client calls
-  // it; `decoding`: how each choice becomes text.
+  // it; `decoding`: how each choice becomes text; `ticket`: its time limit, or null.
   LocalGeneration(Engine& engine, std::shared_ptr<const ModelText> text, RequestPtr request,
-                  std::string id, const ChoiceDecoderOptions& decoding);
+                  std::string id, const ChoiceDecoderOptions& decoding,
+                  std::unique_ptr<RequestDeadlines::Ticket> ticket);
   ~LocalGeneration() override;
 
   const std::string& id() const override { return id_; }
@@ -41,6 +43,7 @@ class LocalGeneration final : public Generation {
   std::shared_ptr<const ModelText> text_;
   RequestPtr request_;
   std::string id_;
+  std::unique_ptr<RequestDeadlines::Ticket> ticket_;
   std::vector<ChoiceDecoder> choices_;  // [n]
   int unfinished_;
   int64_t cached_tokens_ = 0;

@@ -195,9 +195,15 @@ Result<std::unique_ptr<Generation>> LocalService::generate(GenerateCall call) {
   decoding.include_stop = call.include_stop_str_in_output;
   decoding.min_tokens = request->sampling.min_tokens;
 
+  std::unique_ptr<RequestDeadlines::Ticket> ticket;
+  if (options_.request_timeout.count() > 0) {
+    ticket = std::make_unique<RequestDeadlines::Ticket>(
+        deadlines_, request->id, request->arrival + options_.request_timeout);
+  }
   SLUICE_RETURN_IF_ERROR(model.engine->submit(request));
   return std::unique_ptr<Generation>(std::make_unique<LocalGeneration>(
-      *model.engine, model.text, request, call.request_id.empty() ? request->id : id, decoding));
+      *model.engine, model.text, request, call.request_id.empty() ? request->id : id, decoding,
+      std::move(ticket)));
 }
 
 Result<std::vector<TokenId>> LocalService::tokenize(const GenerateCall& call) const {
@@ -245,6 +251,14 @@ Readiness LocalService::readiness() const {
   const EngineStats stats = model->engine->stats();
   const bool stalled = std::chrono::milliseconds(stats.last_step_age_ms) > options_.stall_after;
   return stalled || stats.failed ? Readiness::kStalled : Readiness::kReady;
+}
+
+void LocalService::end_overdue() {
+  const ServedModel* model = opened_;
+  if (model == nullptr) return;
+  for (const std::string& id : deadlines_.take_overdue(std::chrono::steady_clock::now())) {
+    model->engine->cancel(id);
+  }
 }
 
 EngineStats LocalService::engine_stats() const {

@@ -16,6 +16,7 @@
 #include "engine/engine.h"
 #include "engine/model/model_config.h"
 #include "server/call_checks.h"
+#include "server/request_deadlines.h"
 #include "server/service.h"
 #include "server/text/model_text.h"
 
@@ -27,6 +28,8 @@ struct LocalServiceOptions {
   // Work waits and no step has ended for this long: readiness() says kStalled, as it does when the
   // engine has given up.
   std::chrono::milliseconds stall_after{30'000};
+  // A request that has taken longer ends with kDeadlineExceeded; 0: never.
+  std::chrono::milliseconds request_timeout{0};
 };
 
 // What serves a model. The engine must be started by its owner.
@@ -48,6 +51,7 @@ class LocalService final : public Service {
   // From now on new calls are refused with kUnavailable; running ones go on. Any thread.
   void drain() { draining_ = true; }
 
+  // The service must outlive the generation.
   Result<std::unique_ptr<Generation>> generate(GenerateCall call) override;
   Result<std::vector<TokenId>> tokenize(const GenerateCall& call) const override;
   Result<std::string> detokenize(const std::vector<TokenId>& ids) const override;
@@ -55,6 +59,7 @@ class LocalService final : public Service {
   SamplingParams default_sampling() const override;
   ModelInfo model() const override;
   Readiness readiness() const override;
+  void end_overdue() override;
   EngineStats engine_stats() const override;
 
  private:
@@ -65,6 +70,7 @@ class LocalService final : public Service {
 
   const LocalServiceOptions options_;
   const int64_t created_unix_s_;
+  RequestDeadlines deadlines_;                // empty without a request_timeout
   std::unique_ptr<const ServedModel> model_;  // set once, before opened_
   std::atomic<const ServedModel*> opened_ = nullptr;
   std::atomic<bool> draining_ = false;

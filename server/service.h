@@ -132,6 +132,9 @@ class Service {
 
   virtual ModelInfo model() const = 0;
   virtual Readiness readiness() const = 0;
+  // Ends requests that have taken longer than they may. Whoever watches the service calls it about
+  // once a second.
+  virtual void end_overdue() {}
   virtual EngineStats engine_stats() const = 0;
 };
 

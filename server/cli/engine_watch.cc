@@ -50,7 +50,7 @@ std::string engine_state(const EngineStats& stats) {
              stats.failed ? ", the engine has given up" : "");
 }
 
-EngineWatch::EngineWatch(const Service& service, const EngineWatchOptions& options,
+EngineWatch::EngineWatch(Service& service, const EngineWatchOptions& options,
                          std::function<void(const std::string& state)> give_up)
     : service_(service),
       options_(options),
@@ -71,6 +71,7 @@ void EngineWatch::watch() {
   Clock::time_point last_line = Clock::now();
   std::unique_lock lock(mutex_);
   while (!wake_.wait_for(lock, options_.period, [this] { return ending_; })) {
+    service_.end_overdue();
     const EngineStats now = service_.engine_stats();
     const bool stands =
         options_.give_up_after.count() > 0 && now.last_step_age_ms > options_.give_up_after.count();

@@ -1,5 +1,5 @@
-// EngineWatch: a thread that says now and then how the engine does, and gives up on one that
-// stands.
+// EngineWatch: a thread that says now and then how the engine does, ends requests that take too
+// long, and gives up on an engine that stands.
 #pragma once
 
 #include <chrono>
@@ -24,7 +24,7 @@ class EngineWatch {
  public:
   // `give_up` gets the state of an engine that has stood for too long, or has failed for good; it
   // is called once, on the watch's thread. `service` must outlive the watch.
-  EngineWatch(const Service& service, const EngineWatchOptions& options,
+  EngineWatch(Service& service, const EngineWatchOptions& options,
               std::function<void(const std::string& state)> give_up);
   ~EngineWatch();
   EngineWatch(const EngineWatch&) = delete;
@@ -33,7 +33,7 @@ class EngineWatch {
  private:
   void watch();
 
-  const Service& service_;
+  Service& service_;
   const EngineWatchOptions options_;
   const std::function<void(const std::string& state)> give_up_;
   std::mutex mutex_;

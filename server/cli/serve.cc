@@ -28,6 +28,7 @@ LocalServiceOptions service_options(const ServerConfig& config, const std::strin
   if (service.names.empty()) service.names = {model_name};
   service.limits = service_limits(config);
   service.stall_after = to_ms(config.stall_timeout_s);
+  service.request_timeout = to_ms(config.request_timeout_s);
   return service;
 }
 

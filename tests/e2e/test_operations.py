@@ -2,6 +2,8 @@
 import json
 import subprocess
 
+import grpc
+import pytest
 from grpc_client import Client
 from harness import BINARY, MODEL_NAME, Server, free_port, wait_for
 
@@ -43,3 +45,14 @@ def test_the_request_log_tells_times_and_tokens_and_no_content(tmp_path):
         assert 0 <= generated["first_token_ms"] <= generated["ms"]
         assert generated["request_id"] == "mine" and generated["trace_id"] == "ab" * 16
         assert "secret" not in path.read_text()
+
+
+def test_a_request_that_takes_too_long_is_ended(tmp_path):
+    with Server(tmp_path / "log", request_timeout=1) as server, Client(server.grpc_port) as client:
+        body = {"model": MODEL_NAME, "prompt": "x", "max_tokens": 16_000, "ignore_eos": True}
+        status, answer = server.post("/v1/completions", body)
+        assert status == 504 and "--request-timeout" in answer["error"]["message"]
+        with pytest.raises(grpc.RpcError) as error:
+            client.text(text="x", sampling={"max_tokens": 16_000, "ignore_eos": True})
+        assert error.value.code() == grpc.StatusCode.DEADLINE_EXCEEDED
+        server.wait_until_idle()

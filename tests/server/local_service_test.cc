@@ -289,6 +289,33 @@ TEST(LocalService, DroppingAGenerationCancelsItAndItsNotifier) {
   EXPECT_EQ(service.engine().stats().kv.blocks_held, 0);
 }
 
+TEST(LocalService, ARequestThatTakesTooLongEndsWithItsDeadline) {
+  ServiceUnderTest service(scripted({says("long")}), {}, std::chrono::milliseconds(1));
+  service.open();
+  auto generation = service->generate(completion("a")).value();
+  while (generation->usage().completion_tokens == 0) {
+    service.engine().step();
+    generation->next();
+  }
+  std::this_thread::sleep_for(std::chrono::milliseconds(2));
+  service->end_overdue();
+  service.run();
+  const std::vector<TextDelta> last = generation->next();
+  ASSERT_EQ(last.size(), 1U);
+  EXPECT_EQ(last[0].finish, FinishReason::kError);
+  EXPECT_EQ(last[0].error.code(), StatusCode::kDeadlineExceeded);
+  EXPECT_TRUE(generation->finished());
+}
+
+TEST(LocalService, ADeadlineEndsNobodyBefore) {
+  ServiceUnderTest service(scripted({says("long")}), {}, std::chrono::hours(1));
+  service.open();
+  auto generation = service->generate(completion("a")).value();
+  service->end_overdue();
+  service.run();
+  EXPECT_EQ(generation->next().back().finish, FinishReason::kStop);
+}
+
 TEST(LocalService, AClientsIdMayComeTwice) {
   ServiceUnderTest service(scripted({says("x")}));
   service.open();

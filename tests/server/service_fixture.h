@@ -50,9 +50,10 @@ inline std::shared_ptr<const ModelText> byte_text() {
 
 class ServiceUnderTest {
  public:
-  explicit ServiceUnderTest(std::unique_ptr<ModelRunner> runner, ServiceLimits limits = {})
+  explicit ServiceUnderTest(std::unique_ptr<ModelRunner> runner, ServiceLimits limits = {},
+                            std::chrono::milliseconds request_timeout = {})
       : engine_(small_engine_config(), std::move(runner), [this] { return now_; }),
-        service_({{"tiny", "alias"}, limits, std::chrono::seconds(30)}) {}
+        service_({{"tiny", "alias"}, limits, std::chrono::seconds(30), request_timeout}) {}
 
   LocalService& operator*() { return service_; }
   LocalService* operator->() { return &service_; }
