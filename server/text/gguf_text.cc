@@ -11,6 +11,7 @@
 #include "engine/model/checkpoint.h"
 #include "engine/model/json_text.h"
 #include "server/text/hf/hf_tokenizer.h"
+#include "server/text/hf/json_steps.h"
 #include "server/text/sentencepiece_check.h"
 
 namespace sluice {
@@ -20,8 +21,6 @@ constexpr int64_t kControl = 3, kUserDefined = 4;  // types of tokens
 constexpr const char* kPrefix = "tokenizer.ggml.";
 
 // Where byte-level tokenizers cut. Sources: the tokenizer.json files of the models.
-constexpr const char* kGpt2 =
-    R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)";
 constexpr const char* kLlama3 =
     R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*)"
     R"(|\s*[\r\n]+|\s+(?!\S)|\s+)";
@@ -38,23 +37,26 @@ struct ByteLevelKind {
   std::array<const char*, 3> patterns;  // null: none
   bool composes = false;                // text is put into normal form C first
   bool ignores_merges = false;          // a piece that is a token is that token
+  bool adds_bos = false;                // before a plain-text prompt, where the file does not say
 };
 
 constexpr ByteLevelKind kKinds[] = {
-    {"default", {kGpt2}},
-    {"gpt-2", {kGpt2}},
-    {"smollm", {R"(\p{N})", kGpt2}},
-    {"starcoder", {R"(\p{N})", kGpt2}},
-    {"llama-bpe", {kLlama3}, false, true},
-    {"llama3", {kLlama3}, false, true},
+    {"default", {kGpt2Pattern}},
+    {"gpt-2", {kGpt2Pattern}},
+    {"smollm", {R"(\p{N})", kGpt2Pattern}},
+    {"starcoder", {R"(\p{N})", kGpt2Pattern}},
+    {"llama-bpe", {kLlama3}, false, true, true},
+    {"llama3", {kLlama3}, false, true, true},
     {"qwen2", {kQwen2}, true},
     {"deepseek-r1-qwen", {kQwen2}, true},
     {"deepseek-v3", {R"(\p{N}{1,3})", kDeepSeekIdeographs, kDeepSeek}},
 };
 
-const ByteLevelKind* find_kind(std::string_view name) {
+// Null: not known.
+const ByteLevelKind* byte_level_kind(const GgufHeader& header) {
+  const std::string* name = header.text(str(kPrefix, "pre"));
   for (const ByteLevelKind& kind : kKinds) {
-    if (kind.name == name) return &kind;
+    if (kind.name == (name == nullptr ? "default" : *name)) return &kind;
   }
   return nullptr;
 }
@@ -111,11 +113,11 @@ Status add_patterns(const ByteLevelKind& kind, PreTokenizer& pre_tokenizer) {
 }
 
 Result<std::unique_ptr<Tokenizer>> read_byte_level(const GgufHeader& header) {
-  const std::string* pre = header.text(str(kPrefix, "pre"));
-  const ByteLevelKind* kind = find_kind(pre == nullptr ? "default" : *pre);
+  const ByteLevelKind* kind = byte_level_kind(header);
   if (kind == nullptr) {
     return Status(StatusCode::kUnimplemented,
-                  str("the pre-tokenizer \"", shown(*pre), "\" (tokenizer.ggml.pre) is not known"));
+                  str("the pre-tokenizer \"", shown(*header.text(str(kPrefix, "pre"))),
+                      "\" (tokenizer.ggml.pre) is not known"));
   }
   const Result<TokenLists> lists = read_lists(header);
   if (!lists.ok()) return lists.status();
@@ -205,7 +207,8 @@ Result<GgufText> read_gguf_text(const GgufHeader& header, const std::string& fil
   text.config = read_config(header, *tokenizer.value());
   text.tokenizer.tokenizer = std::move(tokenizer).value();
   const auto bos = text.tokenizer.tokenizer->control_id(text.config.bos_token);
-  if (kind == "llama" && bos) text.tokenizer.prefix = {*bos};  // unless add_bos_token says no
+  const bool adds_bos = kind == "llama" || byte_level_kind(header)->adds_bos;
+  if (adds_bos && bos) text.tokenizer.prefix = {*bos};  // unless add_bos_token says no
   return text;
 }
 

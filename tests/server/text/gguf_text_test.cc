@@ -54,6 +54,14 @@ TEST(GgufText, ByteLevelTokensCutAsTheNamedModelDoes) {
   EXPECT_EQ(text->config.chat_templates.at(kDefaultTemplate), "{{ bos_token }}");
 }
 
+TEST(GgufText, ABeginningIsAddedWhereTheModelWantsOne) {
+  GgufHeader header = byte_level();
+  header.metadata.erase("tokenizer.ggml.add_bos_token");
+  EXPECT_EQ(read_gguf_text(header, "m.gguf")->tokenizer.prefix, Ids{});
+  header.metadata["tokenizer.ggml.pre"] = std::string("llama-bpe");
+  EXPECT_EQ(read_gguf_text(header, "m.gguf")->tokenizer.prefix, Ids{257});
+}
+
 TEST(GgufText, SentencePieceTokensMergeByScore) {
   const auto text = read_gguf_text(sentencepiece(), "m.gguf");
   ASSERT_TRUE(text.ok()) << text.status().message();
