@@ -83,11 +83,36 @@ void Backend::prepare_gemm(TensorView out, TensorView x, std::span<const Weight*
   if (x.rows > 0) do_prepare_gemm(out, x, weights);
 }
 
+void Backend::norm_heads(TensorView x, TensorView weight, float eps) {
+  SLUICE_CHECK(weight.dtype == DType::kF32);
+  SLUICE_CHECK_EQ(weight.rows, 1);
+  SLUICE_CHECK_EQ(x.cols % weight.cols, 0);
+  if (x.rows > 0) do_norm_heads(x, weight, eps);
+}
+
+void Backend::add(TensorView x, TensorView delta) {
+  SLUICE_CHECK_EQ(x.cols, delta.cols);
+  const bool is_bias = delta.rows == 1 && delta.dtype == DType::kF32;
+  if (!is_bias) check_same_shape(x, delta);
+  if (x.rows > 0) do_add(x, delta);
+}
+
+void Backend::scale(TensorView x, float factor) {
+  if (x.rows > 0) do_scale(x, factor);
+}
+
 void Backend::silu_mul(TensorView out, TensorView gate_up) {
   SLUICE_CHECK_EQ(out.rows, gate_up.rows);
   SLUICE_CHECK_EQ(2 * out.cols, gate_up.cols);
   SLUICE_CHECK(out.dtype == gate_up.dtype);
   if (out.rows > 0) do_silu_mul(out, gate_up);
+}
+
+void Backend::gelu_mul(TensorView out, TensorView gate_up) {
+  SLUICE_CHECK_EQ(out.rows, gate_up.rows);
+  SLUICE_CHECK_EQ(2 * out.cols, gate_up.cols);
+  SLUICE_CHECK(out.dtype == gate_up.dtype);
+  if (out.rows > 0) do_gelu_mul(out, gate_up);
 }
 
 void Backend::gemm_silu_mul(TensorView out, TensorView gate_up, TensorView x,

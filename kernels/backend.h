@@ -124,6 +124,17 @@ class Backend {
   void add_rms_norm(TensorView out, TensorView residual, TensorView delta, TensorView weight,
                     float eps);
 
+  // x[t, i] = x[t, i] / sqrt(mean(its head's x^2) + eps) * weight[i % d]      x [tokens, heads * d]
+  // activations, in place, rows may be strided; weight [1, d] f32
+  void norm_heads(TensorView x, TensorView weight, float eps);
+
+  // x += delta      x [tokens, n] activations; delta [tokens, n] of the same dtype, or a bias
+  // [1, n] f32 that is added to every row; rows may be strided
+  void add(TensorView x, TensorView delta);
+
+  // x *= factor      x [tokens, n] activations
+  void scale(TensorView x, float factor);
+
   // out = x * weight^T      x [tokens, in] activations; weight [out, in]; out [tokens, out]
   // activations or f32 Each out element is one fixed-order sum over `in` that does not depend on
   // the number of tokens where batch_invariant() is true.
@@ -136,6 +147,10 @@ class Backend {
 
   // out[t, i] = silu(gate_up[t, i]) * gate_up[t, n + i]      gate_up [tokens, 2 n], out [tokens, n]
   void silu_mul(TensorView out, TensorView gate_up);
+
+  // out[t, i] = gelu(gate_up[t, i]) * gate_up[t, n + i], shapes as silu_mul's, with
+  // gelu(g) = g / 2 (1 + tanh(sqrt(2 / pi) (g + 0.044715 g^3))); source: arXiv:1606.08415
+  void gelu_mul(TensorView out, TensorView gate_up);
 
   // out = silu(x * Wg^T) * (x * Wu^T), element by element: gemm, then silu_mul, in one where that
   // is faster; then the two products are not rounded in between.
@@ -189,10 +204,14 @@ class Backend {
   virtual void do_rms_norm(TensorView out, TensorView x, TensorView weight, float eps) = 0;
   virtual void do_add_rms_norm(TensorView out, TensorView residual, TensorView delta,
                                TensorView weight, float eps) = 0;
+  virtual void do_norm_heads(TensorView x, TensorView weight, float eps) = 0;
+  virtual void do_add(TensorView x, TensorView delta) = 0;
+  virtual void do_scale(TensorView x, float factor) = 0;
   virtual void do_gemm(TensorView out, TensorView x, const Weight& weight) = 0;
   virtual void do_prepare_gemm(TensorView /*out*/, TensorView /*x*/,
                                std::span<const Weight* const> /*weights*/) {}  // nothing to choose
   virtual void do_silu_mul(TensorView out, TensorView gate_up) = 0;
+  virtual void do_gelu_mul(TensorView out, TensorView gate_up) = 0;
   virtual void do_gemm_silu_mul(TensorView out, TensorView gate_up, TensorView x,
                                 const Weight& weight) {
     do_gemm(gate_up, x, weight);

@@ -263,6 +263,30 @@ void CheckedBackend::do_add_rms_norm(TensorView out, TensorView residual, Tensor
   compare("add_rms_norm", out);
 }
 
+void CheckedBackend::do_norm_heads(TensorView x, TensorView weight, float eps) {
+  subject_->norm_heads(x, weight, eps);
+  reference_->norm_heads(shadow(x), shadow(weight), eps);
+  compare("norm_heads", x);
+}
+
+void CheckedBackend::do_add(TensorView x, TensorView delta) {
+  subject_->add(x, delta);
+  reference_->add(shadow(x), shadow(delta));
+  compare("add", x);
+}
+
+void CheckedBackend::do_scale(TensorView x, float factor) {
+  subject_->scale(x, factor);
+  reference_->scale(shadow(x), factor);
+  compare("scale", x);
+}
+
+void CheckedBackend::do_gelu_mul(TensorView out, TensorView gate_up) {
+  subject_->gelu_mul(out, gate_up);
+  reference_->gelu_mul(shadow(out), shadow(gate_up));
+  compare("gelu_mul", out);
+}
+
 void CheckedBackend::do_gemm(TensorView out, TensorView x, const Weight& weight) {
   subject_->gemm(out, x, weight);
   reference_->gemm(shadow(out), shadow(x), shadow(weight));

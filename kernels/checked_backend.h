@@ -77,6 +77,10 @@ class CheckedBackend final : public Backend {
   void do_rms_norm(TensorView out, TensorView x, TensorView weight, float eps) override;
   void do_add_rms_norm(TensorView out, TensorView residual, TensorView delta, TensorView weight,
                        float eps) override;
+  void do_norm_heads(TensorView x, TensorView weight, float eps) override;
+  void do_add(TensorView x, TensorView delta) override;
+  void do_scale(TensorView x, float factor) override;
+  void do_gelu_mul(TensorView out, TensorView gate_up) override;
   void do_gemm(TensorView out, TensorView x, const Weight& weight) override;
   void do_prepare_gemm(TensorView out, TensorView x,
                        std::span<const Weight* const> weights) override;

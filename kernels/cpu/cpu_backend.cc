@@ -154,6 +154,36 @@ class CpuBackend final : public Backend {
     });
   }
 
+  void do_gelu_mul(TensorView out, TensorView gate_up) override {
+    for_row_ranges(out.rows, out.cols, [&](int64_t first, int64_t count) {
+      kernels_.gelu_mul(rows_of(out, first), rows_of(gate_up, first), count);
+    });
+  }
+
+  void do_norm_heads(TensorView x, TensorView weight, float eps) override {
+    for_row_ranges(x.rows, x.cols, [&](int64_t first, int64_t count) {
+      for (int64_t r = first; r < first + count; ++r) {
+        const Rows heads{x.row_ptr(r), x.dtype, weight.cols, weight.cols};
+        kernels_.rms_norm(heads, heads, weight.row<float>(0), eps, x.cols / weight.cols);
+      }
+    });
+  }
+
+  void do_add(TensorView x, TensorView delta) override {
+    const bool is_bias = delta.rows == 1;
+    for_row_ranges(x.rows, x.cols, [&](int64_t first, int64_t count) {
+      Rows more = rows_of(delta, is_bias ? 0 : first);
+      if (is_bias) more.stride = 0;
+      kernels_.add(rows_of(x, first), more, count);
+    });
+  }
+
+  void do_scale(TensorView x, float factor) override {
+    for_row_ranges(x.rows, x.cols, [&](int64_t first, int64_t count) {
+      kernels_.scale(rows_of(x, first), factor, count);
+    });
+  }
+
   void do_gather_rows(TensorView out, TensorView x, const int32_t* rows) override {
     const size_t bytes = static_cast<size_t>(x.cols) * size_of(x.dtype);
     for (int64_t r = 0; r < out.rows; ++r) std::memcpy(out.row_ptr(r), x.row_ptr(rows[r]), bytes);

@@ -118,6 +118,10 @@ struct KernelTable {
   void (*add_rms_norm)(const Rows& out, const Rows& residual, const Rows& delta,
                        const float* weight, float eps, int64_t rows);
   void (*silu_mul)(const Rows& out, const Rows& gate_up, int64_t rows);
+  void (*gelu_mul)(const Rows& out, const Rows& gate_up, int64_t rows);
+  // delta.stride 0: one row for all.
+  void (*add)(const Rows& x, const Rows& delta, int64_t rows);
+  void (*scale)(const Rows& x, float factor, int64_t rows);
   // Rotates `heads` heads of head_dim at `row` in place; cos, sin [head_dim / 2].
   void (*rope)(void* row, DType dtype, int heads, int head_dim, const float* cos, const float* sin);
 

@@ -58,6 +58,16 @@ class CudaBackend final : public Backend {
   void do_rms_norm(TensorView out, TensorView x, TensorView weight, float eps) override;
   void do_add_rms_norm(TensorView out, TensorView residual, TensorView delta, TensorView weight,
                        float eps) override;
+  void do_norm_heads(TensorView x, TensorView weight, float eps) override {
+    launch_norm_heads(x, weight, eps, stream_);
+  }
+  void do_add(TensorView x, TensorView delta) override { launch_scale_add(x, 1, &delta, stream_); }
+  void do_scale(TensorView x, float factor) override {
+    launch_scale_add(x, factor, nullptr, stream_);
+  }
+  void do_gelu_mul(TensorView out, TensorView gate_up) override {
+    launch_gelu_mul(out, gate_up, stream_);
+  }
   void do_gemm(TensorView out, TensorView x, const Weight& weight) override;
   void do_prepare_gemm(TensorView out, TensorView x,
                        std::span<const Weight* const> weights) override;

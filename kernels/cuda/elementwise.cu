@@ -1,4 +1,4 @@
-// Embedding look-up, silu(gate) * up, row gather: pure memory traffic, a vector a thread.
+// Embedding look-up, gated activations, sums, row gather: pure memory traffic, a vector a thread.
 #include "kernels/cuda/cuda_check.h"
 #include "kernels/cuda/device/launch.h"
 #include "kernels/cuda/device/ptx.cuh"
@@ -30,9 +30,21 @@ __global__ void __launch_bounds__(kThreads)
   store<V>(out + blockIdx.y * out_stride + col, values);
 }
 
-template <int V, typename T>
+struct Silu {
+  __device__ static float of(float g) { return silu(g); }
+};
+// (1 + tanh(x)) / 2 = sigmoid(2 x).
+struct GeluTanh {
+  __device__ static float of(float g) {
+    constexpr float kTwiceRoot = 1.5957691216F;  // 2 sqrt(2 / pi)
+    return g / (1.0F + __expf(-kTwiceRoot * g * (1.0F + 0.044715F * g * g)));
+  }
+};
+
+// Grid: (column tiles, rows).
+template <typename Activation, int V, typename T>
 __global__ void __launch_bounds__(kThreads)
-    silu_mul_kernel(T* out, int64_t out_stride, const T* gate_up, int64_t stride, int cols) {
+    gate_kernel(T* out, int64_t out_stride, const T* gate_up, int64_t stride, int cols) {
   allow_next_kernel();
   wait_for_previous_kernel();
   const int col = (blockIdx.x * kThreads + threadIdx.x) * V;
@@ -41,8 +53,25 @@ __global__ void __launch_bounds__(kThreads)
   load<V>(gate, gate_up + blockIdx.y * stride + col);
   load<V>(up, gate_up + blockIdx.y * stride + cols + col);
 #pragma unroll
-  for (int i = 0; i < V; ++i) up[i] *= silu(gate[i]);
+  for (int i = 0; i < V; ++i) up[i] *= Activation::of(gate[i]);
   store<V>(out + blockIdx.y * out_stride + col, up);
+}
+
+// x = x * factor + delta, where there is one. Grid: (column tiles, rows).
+template <int V, typename T, typename D>
+__global__ void __launch_bounds__(kThreads)
+    scale_add_kernel(T* x, int64_t stride, float factor, const D* delta, int64_t delta_stride,
+                     int cols) {
+  allow_next_kernel();
+  wait_for_previous_kernel();
+  const int col = (blockIdx.x * kThreads + threadIdx.x) * V;
+  if (col >= cols) return;
+  float values[V], addends[V] = {};
+  load<V>(values, x + blockIdx.y * stride + col);
+  if (delta != nullptr) load<V>(addends, delta + blockIdx.y * delta_stride + col);
+#pragma unroll
+  for (int i = 0; i < V; ++i) values[i] = values[i] * factor + addends[i];
+  store<V>(x + blockIdx.y * stride + col, values);
 }
 
 // ---- launchers ---------------------------------------------------------------------------------
@@ -62,6 +91,18 @@ void select_rows(TensorView out, TensorView table, const int32_t* rows, const To
     launch(select_rows_kernel<width, To, From>, grid_of(out.rows, out.cols, width), kThreads, 0,
            stream, static_cast<To*>(out.data), out.row_stride, static_cast<const From*>(table.data),
            table.row_stride, rows, sampled, static_cast<int>(out.cols));
+  });
+}
+
+template <typename Activation>
+void gate(TensorView out, TensorView gate_up, cudaStream_t stream) {
+  dispatch_vector({out, gate_up}, out.cols, [&](auto width) {
+    dispatch_dtype(out.dtype, [&](auto element) {
+      using T = decltype(element);
+      launch(gate_kernel<Activation, width, T>, grid_of(out.rows, out.cols, width), kThreads, 0,
+             stream, static_cast<T*>(out.data), out.row_stride, static_cast<const T*>(gate_up.data),
+             gate_up.row_stride, static_cast<int>(out.cols));
+    });
   });
 }
 
@@ -93,12 +134,25 @@ void launch_gather_rows(TensorView out, TensorView x, const int32_t* rows, cudaS
 }
 
 void launch_silu_mul(TensorView out, TensorView gate_up, cudaStream_t stream) {
-  dispatch_vector({out, gate_up}, out.cols, [&](auto width) {
-    dispatch_dtype(out.dtype, [&](auto element) {
-      using T = decltype(element);
-      launch(silu_mul_kernel<width, T>, grid_of(out.rows, out.cols, width), kThreads, 0, stream,
-             static_cast<T*>(out.data), out.row_stride, static_cast<const T*>(gate_up.data),
-             gate_up.row_stride, static_cast<int>(out.cols));
+  gate<Silu>(out, gate_up, stream);
+}
+
+void launch_gelu_mul(TensorView out, TensorView gate_up, cudaStream_t stream) {
+  gate<GeluTanh>(out, gate_up, stream);
+}
+
+void launch_scale_add(TensorView x, float factor, const TensorView* delta, cudaStream_t stream) {
+  const TensorView addend = delta != nullptr ? *delta : x;
+  dispatch_vector({x, addend}, x.cols, [&](auto width) {
+    dispatch_dtype(x.dtype, [&](auto element) {
+      dispatch_dtype(addend.dtype, [&](auto other) {
+        using T = decltype(element);
+        using D = decltype(other);
+        launch(scale_add_kernel<width, T, D>, grid_of(x.rows, x.cols, width), kThreads, 0, stream,
+               static_cast<T*>(x.data), x.row_stride, factor,
+               delta != nullptr ? static_cast<const D*>(delta->data) : nullptr,
+               addend.rows == 1 ? 0 : addend.row_stride, static_cast<int>(x.cols));
+      });
     });
   });
 }

@@ -17,6 +17,8 @@ void launch_random_weight(void* out, DType dtype, int64_t rows, int64_t cols, ui
 // norm.cu: `delta` may be null (plain RMSNorm of x). With it: x += delta first, kept in x.
 void launch_rms_norm(TensorView out, TensorView x, const TensorView* delta, TensorView weight,
                      float eps, cudaStream_t stream);
+// Each run of weight.cols elements of a row by itself, in place.
+void launch_norm_heads(TensorView x, TensorView weight, float eps, cudaStream_t stream);
 
 // elementwise.cu
 void launch_embed(TensorView out, const Weight& table, const TokenId* ids, const TokenId* sampled,
@@ -24,6 +26,9 @@ void launch_embed(TensorView out, const Weight& table, const TokenId* ids, const
 // out[t, :] = x[t, :] as out's dtype.
 void launch_convert(TensorView out, TensorView x, cudaStream_t stream);
 void launch_silu_mul(TensorView out, TensorView gate_up, cudaStream_t stream);
+void launch_gelu_mul(TensorView out, TensorView gate_up, cudaStream_t stream);
+// x = x * factor + delta; delta of x's shape and dtype, or [1, cols] f32 for every row, or null.
+void launch_scale_add(TensorView x, float factor, const TensorView* delta, cudaStream_t stream);
 void launch_gather_rows(TensorView out, TensorView x, const int32_t* rows, cudaStream_t stream);
 
 // rope.cu: rotates, appends to the cache in the order of kv_tile.cuh.

@@ -59,6 +59,25 @@ __global__ void __launch_bounds__(kMaxThreads)
   }
 }
 
+constexpr int kHeadThreads = 32;
+
+// One warp a head, in place: each thread reads the elements that it writes. Grid: (heads, rows).
+template <typename T>
+__global__ void __launch_bounds__(kHeadThreads)
+    norm_heads_kernel(T* x, int64_t stride, const float* weight, int width, float eps) {
+  allow_next_kernel();
+  wait_for_previous_kernel();
+  T* head = x + blockIdx.y * stride + static_cast<int64_t>(blockIdx.x) * width;
+  float sum = 0;
+  for (int i = threadIdx.x; i < width; i += kHeadThreads) {
+    const float value = to_f32(head[i]);
+    sum += value * value;
+  }
+  const float scale = rsqrtf(block_sum(sum) / static_cast<float>(width) + eps);
+  for (int i = threadIdx.x; i < width; i += kHeadThreads)
+    head[i] = from_f32<T>(to_f32(head[i]) * scale * weight[i]);
+}
+
 // ---- launchers ---------------------------------------------------------------------------------
 
 template <typename T, int V, int kVectors>
@@ -96,6 +115,17 @@ void launch_rms_norm(TensorView out, TensorView x, const TensorView* delta, Tens
       if (passes == 2) return launch_width<T, V, 2>(out, x, delta, weight, eps, threads, stream);
       launch_width<T, V, kMaxVectors>(out, x, delta, weight, eps, threads, stream);
     });
+  });
+}
+
+void launch_norm_heads(TensorView x, TensorView weight, float eps, cudaStream_t stream) {
+  SLUICE_CHECK_LE(x.rows, 65535);
+  const dim3 grid(static_cast<unsigned>(x.cols / weight.cols), static_cast<unsigned>(x.rows));
+  dispatch_dtype(x.dtype, [&](auto element) {
+    using T = decltype(element);
+    launch(norm_heads_kernel<T>, grid, kHeadThreads, 0, stream, static_cast<T*>(x.data),
+           x.row_stride, static_cast<const float*>(weight.data), static_cast<int>(weight.cols),
+           eps);
   });
 }
 

@@ -30,6 +30,10 @@ TEST(CheckedBackend, PassesBackendsThatAgree) {
   checked.add_rms_norm(x.view(), x.view(), x.view(), ones.view(), 1e-5F);
   checked.gemm(y.view(), x.view(), weight);
   checked.silu_mul(half.view(), y.view());
+  checked.gelu_mul(half.view(), y.view());
+  checked.norm_heads(x.view(), ones.view(), 1e-5F);
+  checked.add(x.view(), ones.view());
+  checked.scale(x.view(), 0.5F);
   EXPECT_NE(half.get()[0], 0);
   EXPECT_EQ(checked.ops().at("gemm").calls, 1);
   EXPECT_EQ(checked.ops().at("attend").calls, 2);

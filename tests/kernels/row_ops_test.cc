@@ -1,4 +1,4 @@
-// Row-wise ops: rms_norm, add_rms_norm, silu_mul, gather_rows, embed.
+// Row-wise ops: norms, sums, gated activations, gather_rows, embed.
 #include "tests/kernels/backends.h"
 #include "tests/kernels/tensors.h"
 
@@ -77,6 +77,95 @@ TEST_P(RowOps, AddRmsNormUpdatesTheResidualAndNormsIt) {
     residual.check_guards();
     delta.check_guards();
   });
+}
+
+TEST_P(RowOps, NormHeadsNormsEachHeadByItself) {
+  std::mt19937 rng(8);
+  constexpr int64_t kHeads = 5;
+  for (const DType dtype : kDTypes) {
+    for (const int64_t width : {64, 96, 128, 256, 37}) {
+      const auto x = random_values(7 * kHeads * width, dtype, rng);
+      const auto w = random_values(width, DType::kF32, rng);
+      DeviceTensor heads(backend(), dtype, 7, kHeads * width, 3);
+      DeviceTensor weight(backend(), DType::kF32, 1, width);
+      heads.set(x);
+      weight.set(w);
+      backend().norm_heads(heads.view(), weight.view(), kEps);
+      expect_close(heads.get(), normed(x, w, 7 * kHeads, width), rowwise_tolerance(dtype));
+      heads.check_guards();
+    }
+  }
+}
+
+TEST_P(RowOps, AddTakesRowsOrABiasForEveryRow) {
+  std::mt19937 rng(9);
+  for_shapes([&](DType dtype, Shape s) {
+    const auto x = random_values(s.rows * s.cols, dtype, rng);
+    const auto d = random_values(s.rows * s.cols, dtype, rng);
+    const auto b = random_values(s.cols, DType::kF32, rng);
+    DeviceTensor sum(backend(), dtype, s.rows, s.cols, s.padding);
+    DeviceTensor delta(backend(), dtype, s.rows, s.cols, s.padding + 1);
+    DeviceTensor bias(backend(), DType::kF32, 1, s.cols);
+    sum.set(x);
+    delta.set(d);
+    bias.set(b);
+    backend().add(sum.view(), delta.view());
+    std::vector<double> want(x.size());
+    for (size_t i = 0; i < x.size(); ++i) want[i] = rounded(x[i] + d[i], dtype);
+    EXPECT_EQ(sum.get(), want);
+    backend().add(sum.view(), bias.view());
+    for (size_t i = 0; i < x.size(); ++i) want[i] += b[i % static_cast<size_t>(s.cols)];
+    expect_close(sum.get(), want, rowwise_tolerance(dtype));
+    sum.check_guards();
+  });
+}
+
+TEST_P(RowOps, ScaleMultipliesEveryElement) {
+  std::mt19937 rng(10);
+  for_shapes([&](DType dtype, Shape s) {
+    const auto x = random_values(s.rows * s.cols, dtype, rng);
+    DeviceTensor out(backend(), dtype, s.rows, s.cols, s.padding);
+    out.set(x);
+    backend().scale(out.view(), 0.3F);
+    std::vector<double> want(x.size());
+    for (size_t i = 0; i < x.size(); ++i) want[i] = double{0.3F} * x[i];
+    expect_close(out.get(), want, rowwise_tolerance(dtype));
+    out.check_guards();
+  });
+}
+
+TEST_P(RowOps, GeluMulMatchesReference) {
+  std::mt19937 rng(11);
+  for_shapes([&](DType dtype, Shape s) {
+    auto gate_up = random_values(s.rows * 2 * s.cols, dtype, rng);
+    for (double& value : gate_up) value = rounded(value * 6, dtype);
+    DeviceTensor in(backend(), dtype, s.rows, 2 * s.cols, s.padding);
+    DeviceTensor out(backend(), dtype, s.rows, s.cols, s.padding);
+    in.set(gate_up);
+    backend().gelu_mul(out.view(), in.view());
+    std::vector<double> want;
+    for (int64_t r = 0; r < s.rows; ++r) {
+      for (int64_t c = 0; c < s.cols; ++c) {
+        const double g = gate_up[r * 2 * s.cols + c];
+        const double inner = 0.7978845608028654 * (g + 0.044715 * g * g * g);
+        want.push_back(g / (1 + std::exp(-2 * inner)) * gate_up[r * 2 * s.cols + s.cols + c]);
+      }
+    }
+    // The exponent, up to 27 where the result still counts, errs by 2 u of itself.
+    Tolerance tolerance = rowwise_tolerance(dtype);
+    tolerance.relative += 64 * kU;
+    expect_close(out.get(), want, tolerance);
+    out.check_guards();
+  });
+}
+
+TEST_P(RowOps, GeluOfLargeGatesIsFinite) {
+  DeviceTensor in(backend(), DType::kF32, 1, 4);
+  DeviceTensor out(backend(), DType::kF32, 1, 2);
+  in.set({-1e12, 1e12, 1, 1});
+  backend().gelu_mul(out.view(), in.view());
+  EXPECT_NEAR(out.get()[0], 0, 1e-6);
+  EXPECT_EQ(out.get()[1], rounded(1e12, DType::kF32));
 }
 
 TEST_P(RowOps, SiluMulMatchesReference) {

@@ -49,6 +49,26 @@ SLUICE_INLINE void scale_row(T* out, const T* x, const float* weight, Vf squares
   });
 }
 
+// out = g sigmoid(steepen(g)) up of a row's gate and up halves.
+template <typename Steepen>
+SLUICE_INLINE void gate_rows(const Rows& out, const Rows& gate_up, int64_t rows,
+                             Steepen&& steepen) {
+  with_dtype(out.dtype, [&](auto element) {
+    using T = decltype(element);
+    for (int64_t r = 0; r < rows; ++r) {
+      T* to = row_of<T>(out, r);
+      const T* gate = row_of<T>(gate_up, r);
+      const T* up = gate + out.cols;
+      for_vectors(out.cols, [&](int64_t i, int lanes) {
+        const Vf g = load_lanes(gate + i, lanes);
+        // exp(-x) overflows below x = -88; the product is 0 to f32's precision there already.
+        const Vf sigmoid = 1.0F / (1.0F + exp(min(-steepen(g), splat(88.0F))));
+        store_lanes(to + i, g * sigmoid * load_lanes(up + i, lanes), lanes);
+      });
+    }
+  });
+}
+
 }  // namespace
 
 void rms_norm(const Rows& out, const Rows& x, const float* weight, float eps, int64_t rows) {
@@ -87,17 +107,38 @@ void add_rms_norm(const Rows& out, const Rows& residual, const Rows& delta, cons
 }
 
 void silu_mul(const Rows& out, const Rows& gate_up, int64_t rows) {
-  with_dtype(out.dtype, [&](auto element) {
+  gate_rows(out, gate_up, rows, [](Vf g) { return g; });
+}
+
+// (1 + tanh(x)) / 2 = sigmoid(2 x).
+void gelu_mul(const Rows& out, const Rows& gate_up, int64_t rows) {
+  constexpr float kTwiceRoot = 1.5957691216F;  // 2 sqrt(2 / pi)
+  gate_rows(out, gate_up, rows,
+            [](Vf g) { return kTwiceRoot * g * fma(g * g, splat(0.044715F), splat(1.0F)); });
+}
+
+void add(const Rows& x, const Rows& delta, int64_t rows) {
+  with_dtype(x.dtype, [&](auto element) {
+    with_dtype(delta.dtype, [&](auto addend) {
+      using T = decltype(element);
+      for (int64_t r = 0; r < rows; ++r) {
+        T* sum = row_of<T>(x, r);
+        const auto* more = row_of<decltype(addend)>(delta, r);
+        for_vectors(x.cols, [&](int64_t i, int lanes) {
+          store_lanes(sum + i, load_lanes(sum + i, lanes) + load_lanes(more + i, lanes), lanes);
+        });
+      }
+    });
+  });
+}
+
+void scale(const Rows& x, float factor, int64_t rows) {
+  with_dtype(x.dtype, [&](auto element) {
     using T = decltype(element);
     for (int64_t r = 0; r < rows; ++r) {
-      T* to = row_of<T>(out, r);
-      const T* gate = row_of<T>(gate_up, r);
-      const T* up = gate + out.cols;
-      for_vectors(out.cols, [&](int64_t i, int lanes) {
-        const Vf g = load_lanes(gate + i, lanes);
-        // exp(-g) overflows below g = -88; silu is 0 to f32's precision there already.
-        const Vf sigmoid = 1.0F / (1.0F + exp(min(-g, splat(88.0F))));
-        store_lanes(to + i, g * sigmoid * load_lanes(up + i, lanes), lanes);
+      T* row = row_of<T>(x, r);
+      for_vectors(x.cols, [&](int64_t i, int lanes) {
+        store_lanes(row + i, load_lanes(row + i, lanes) * splat(factor), lanes);
       });
     }
   });
