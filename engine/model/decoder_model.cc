@@ -76,6 +76,14 @@ DecoderModel::DecoderModel(const ModelConfig& config, DecoderWeights weights, DT
       weight_dtype_(weight_dtype),
       backend_(backend) {
   SLUICE_CHECK_EQ(static_cast<int>(weights_.layers.size()), config_.num_layers);
+  for (const RopeTable& rope : weights_.ropes)
+    max_positions_ = std::max(max_positions_, rope.num_positions);
+  attention_scale_ = config_.attention_scale > 0
+                         ? config_.attention_scale
+                         : 1.0F / std::sqrt(static_cast<float>(config_.head_dim));
+  const float m = config_.residual_scale;
+  embedding_factor_ = config_.embedding_scale / m;
+  residual_eps_ = config_.rms_norm_eps / (m * m);
 }
 
 KvLayout DecoderModel::kv_layout(DType dtype) const {
@@ -107,32 +115,70 @@ void DecoderModel::prepare(const Workspace& workspace) const {
   backend_.prepare_gemm(w.logits_.head(rows), w.hidden_.head(rows), {&head, 1});
 }
 
+void DecoderModel::add_bias(TensorView x, const TensorView& bias) const {
+  if (bias.data != nullptr) backend_.add(x, bias);
+}
+
+void DecoderModel::post_norm(TensorView hidden, const TensorView& norm) const {
+  if (norm.data != nullptr) backend_.rms_norm(hidden, hidden, norm, config_.rms_norm_eps);
+}
+
+TensorView DecoderModel::branch_input(const TensorView& norm, bool is_first, TensorView residual,
+                                      TensorView hidden) const {
+  if (!config_.pre_norms) {
+    if (!is_first) backend_.add(residual, hidden);
+    return residual;
+  }
+  if (is_first) {
+    backend_.rms_norm(hidden, residual, norm, residual_eps_);
+  } else {
+    backend_.add_rms_norm(hidden, residual, hidden, norm, residual_eps_);
+  }
+  return hidden;
+}
+
+void DecoderModel::attend(int layer, TensorView input, TensorView attended,
+                          const RaggedBatchView& batch, const KvStorage& storage,
+                          AttentionPolicy& attention, const Workspace& workspace) const {
+  const ModelConfig& c = config_;
+  const LayerWeights& weights = weights_.layers[static_cast<size_t>(layer)];
+  const KvCacheView kv = storage.layer(layer);
+  const TensorView qkv = workspace.qkv_.head(batch.num_tokens);
+  const TensorView q = qkv.columns(0, c.q_width());
+  const TensorView k = qkv.columns(c.q_width(), c.kv_width());
+  backend_.gemm(qkv, input, weights.qkv);
+  add_bias(qkv, weights.qkv_bias);
+  if (c.qk_norm == QkNorm::kPerHead) {
+    backend_.norm_heads(q, weights.q_norm, c.rms_norm_eps);
+    backend_.norm_heads(k, weights.k_norm, c.rms_norm_eps);
+  } else if (c.qk_norm == QkNorm::kWhole) {
+    backend_.rms_norm(q, q, weights.q_norm, c.rms_norm_eps);
+    backend_.rms_norm(k, k, weights.k_norm, c.rms_norm_eps);
+  }
+  const RopeTable& rope = weights_.ropes[static_cast<size_t>(c.rope_of(layer))];
+  backend_.rope_append_kv(qkv, c.num_heads, rope, batch, kv);
+  backend_.attend(attended, q, c.num_heads, attention_scale_, batch, kv,
+                  attention.select(layer, q, batch, kv));
+}
+
 TensorView DecoderModel::forward(const RaggedBatchView& batch, const KvStorage& storage,
                                  AttentionPolicy& attention, Workspace& workspace) const {
   const ModelConfig& c = config_;
   int64_t rows = batch.num_tokens;
   TensorView residual = workspace.residual_.head(rows);
-  TensorView hidden = workspace.hidden_.head(rows);  // normed input, then the branch's output
-  const TensorView qkv = workspace.qkv_.head(rows);
-  const TensorView q = qkv.columns(0, c.q_width());
+  TensorView hidden = workspace.hidden_.head(rows);  // a branch's input, then its output
   TensorView attended = workspace.attention_.head(rows);
-  const float scale = 1.0F / std::sqrt(static_cast<float>(c.head_dim));
 
   backend_.embed(residual, weights_.embedding, batch.token_ids, batch.sampled);
+  if (embedding_factor_ != 1) backend_.scale(residual, embedding_factor_);
   for (int i = 0; i < c.num_layers; ++i) {
     const LayerWeights& layer = weights_.layers[i];
-    const KvCacheView kv = storage.layer(i);
-    if (i == 0) {
-      backend_.rms_norm(hidden, residual, layer.attention_norm, c.rms_norm_eps);
-    } else {
-      backend_.add_rms_norm(hidden, residual, hidden, layer.attention_norm, c.rms_norm_eps);
-    }
-    backend_.gemm(qkv, hidden, layer.qkv);
-    backend_.rope_append_kv(qkv, c.num_heads, weights_.rope, batch, kv);
-    backend_.attend(attended, q, c.num_heads, scale, batch, kv, attention.select(i, q, batch, kv));
+    const TensorView input = branch_input(layer.attention_norm, i == 0, residual, hidden);
+    attend(i, input, attended, batch, storage, attention, workspace);
     if (i == c.num_layers - 1) {
       // Nobody reads the other rows any more. The gathered rows go where qkv and hidden were.
       rows = batch.num_logit_rows;
+      const TensorView& qkv = workspace.qkv_;
       const TensorView kept = TensorView::dense(qkv.data, qkv.dtype, rows, c.q_width());
       backend_.gather_rows(kept, attended, batch.logit_rows);
       backend_.gather_rows(hidden.head(rows), residual, batch.logit_rows);
@@ -142,23 +188,35 @@ TensorView DecoderModel::forward(const RaggedBatchView& batch, const KvStorage& 
       hidden = hidden.head(rows);
     }
     backend_.gemm(hidden, attended, layer.o);
-    backend_.add_rms_norm(hidden, residual, hidden, layer.mlp_norm, c.rms_norm_eps);
-    mlp(layer, hidden, workspace);
+    add_bias(hidden, layer.o_bias);
+    post_norm(hidden, layer.attention_post_norm);
+    const TensorView mlp_input = branch_input(layer.mlp_norm, false, residual, hidden);
+    mlp(layer, mlp_input, hidden, workspace);
   }
-  backend_.add_rms_norm(hidden, residual, hidden, weights_.final_norm, c.rms_norm_eps);
+  backend_.add_rms_norm(hidden, residual, hidden, weights_.final_norm, residual_eps_);
   return hidden;
 }
 
-void DecoderModel::mlp(const LayerWeights& layer, TensorView hidden,
+void DecoderModel::mlp(const LayerWeights& layer, TensorView input, TensorView hidden,
                        const Workspace& workspace) const {
+  const bool silu = config_.activation == Activation::kSilu;
   for (int64_t first = 0; first < hidden.rows; first += workspace.gate_up_.rows) {
     const int64_t rows = std::min(workspace.gate_up_.rows, hidden.rows - first);
-    const TensorView part = hidden.row_range(first, rows);
+    const TensorView from = input.row_range(first, rows);
+    const TensorView to = hidden.row_range(first, rows);
     const TensorView gate_up = workspace.gate_up_.head(rows);
     const TensorView gated = workspace.gated_.head(rows);
-    backend_.gemm_silu_mul(gated, gate_up, part, layer.gate_up);
-    backend_.gemm(part, gated, layer.down);
+    if (silu && !config_.mlp_bias) {
+      backend_.gemm_silu_mul(gated, gate_up, from, layer.gate_up);
+    } else {
+      backend_.gemm(gate_up, from, layer.gate_up);
+      add_bias(gate_up, layer.gate_up_bias);
+      silu ? backend_.silu_mul(gated, gate_up) : backend_.gelu_mul(gated, gate_up);
+    }
+    backend_.gemm(to, gated, layer.down);
+    add_bias(to, layer.down_bias);
   }
+  post_norm(hidden, layer.mlp_post_norm);
 }
 
 void DecoderModel::lm_head(TensorView logits, TensorView states) const {

@@ -1,10 +1,11 @@
-// DecoderModel: one forward pass for the whole tribe of pre-norm, RoPE, gated-MLP decoders.
+// DecoderModel: one forward pass for the whole tribe of RoPE, gated-MLP decoders.
 //
 //   embed -> [ norm, qkv, rope + append, attend, o | norm, gate_up + silu_mul, down ] x layers ->
 //   norm
 //                                              ^ the last layer keeps only the logit rows from here
 //   lm_head on slices of those rows
 //
+// Biases, norms of heads, norms behind the branches and scalings join where ModelConfig says so.
 // What differs between families is data (ModelConfig, families.cc), never a name in an if.
 #pragma once
 
@@ -20,13 +21,17 @@
 
 namespace sluice {
 
+// Vectors are [1, n] f32; those that the config does not ask for have no data.
 struct LayerWeights {
-  TensorView attention_norm;  // [1, hidden] f32
-  Weight qkv;                 // [q_width + 2 kv_width, hidden]: q rows, then k, then v
-  Weight o;                   // [hidden, q_width]
-  TensorView mlp_norm;        // [1, hidden] f32
-  Weight gate_up;             // [2 intermediate, hidden]: gate rows, then up
-  Weight down;                // [hidden, intermediate]
+  TensorView attention_norm, attention_post_norm;  // [1, hidden]
+  TensorView qkv_bias, o_bias;                     // [1, qkv_width], [1, hidden]
+  TensorView q_norm, k_norm;                       // [1, head_dim], or whole widths
+  Weight qkv;                          // [q_width + 2 kv_width, hidden]: q rows, then k, then v
+  Weight o;                            // [hidden, q_width]
+  TensorView mlp_norm, mlp_post_norm;  // [1, hidden]
+  TensorView gate_up_bias, down_bias;  // [1, 2 intermediate], [1, hidden]
+  Weight gate_up;                      // [2 intermediate, hidden]: gate rows, then up
+  Weight down;                         // [hidden, intermediate]
 };
 
 struct DecoderWeights {
@@ -34,9 +39,10 @@ struct DecoderWeights {
   std::optional<Weight> lm_head;  // [vocab, hidden]; absent: tied to the embedding
   std::vector<LayerWeights> layers;
   TensorView final_norm;  // [1, hidden] f32
-  Buffer norms;           // backs every norm view
-  Buffer rope_table;      // backs rope: all cosines, then all sines
-  RopeTable rope;
+  Buffer vectors;         // backs every norm and bias
+  // By LayerRope; those that no layer uses are empty.
+  std::array<RopeTable, 3> ropes{};
+  std::array<Buffer, 3> rope_tables;  // back them: all cosines, then all sines
 };
 
 // Tensors of one step at most `max_tokens` long, allocated once. What attention, MLP and head need
@@ -76,7 +82,7 @@ class DecoderModel {
 
   const ModelConfig& config() const { return config_; }
   DType weight_dtype() const { return weight_dtype_; }
-  int64_t max_model_len() const { return weights_.rope.num_positions; }
+  int64_t max_model_len() const { return max_positions_; }
   // Shape of this model's KV cache with elements of `dtype` (kF32 or kBF16).
   KvLayout kv_layout(DType dtype) const;
   Result<Workspace> make_workspace(int64_t max_tokens, int64_t max_logit_rows) const;
@@ -94,13 +100,30 @@ class DecoderModel {
   void lm_head(TensorView logits, TensorView states) const;
 
  private:
-  // hidden <- the MLP's output of it, all rows.
-  void mlp(const LayerWeights& layer, TensorView hidden, const Workspace& workspace) const;
+  // What a branch reads: `hidden`, or the residual itself where nothing norms it. Adds the last
+  // branch's output, in `hidden`, to the residual where there was one.
+  TensorView branch_input(const TensorView& norm, bool is_first, TensorView residual,
+                          TensorView hidden) const;
+  // attended <- the attention's output, before its projection.
+  void attend(int layer, TensorView input, TensorView attended, const RaggedBatchView& batch,
+              const KvStorage& storage, AttentionPolicy& attention,
+              const Workspace& workspace) const;
+  // hidden <- the MLP's output of `input`, which may be `hidden`, all rows.
+  void mlp(const LayerWeights& layer, TensorView input, TensorView hidden,
+           const Workspace& workspace) const;
+  void add_bias(TensorView x, const TensorView& bias) const;
+  void post_norm(TensorView hidden, const TensorView& norm) const;
 
   ModelConfig config_;
   DecoderWeights weights_;
   DType weight_dtype_;
   Backend& backend_;
+  int64_t max_positions_ = 0;
+  float attention_scale_ = 1;
+  // The residual is kept divided by residual_scale, so that nothing else needs it: norms of it do
+  // not change, but for their eps.
+  float embedding_factor_ = 1;
+  float residual_eps_ = 0;
 };
 
 }  // namespace sluice

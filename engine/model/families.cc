@@ -3,140 +3,32 @@
 #include "engine/model/families.h"
 
 #include <cmath>
-#include <limits>
-#include <nlohmann/json.hpp>
 #include <optional>
 
 #include "base/check.h"
 #include "base/text.h"
+#include "engine/model/config_fields.h"
 #include "engine/model/json_text.h"
 #include "engine/model/model_config.h"
+#include "engine/model/rope_fields.h"
 
 namespace sluice {
 namespace {
 
-using nlohmann::json;
-
-constexpr int kMaxConfigDepth = 16;
-constexpr size_t kMaxEosIds = 64;
-
-// Typed access to one JSON object. Remembers the first thing that is wrong; getters go on with
-// their default, so that a reader is a plain list of assignments with one check at its end. A null
-// counts as absent, as in transformers.
-class Fields {
- public:
-  Fields(const json& object, std::string file) : object_(object), file_(std::move(file)) {}
-  const Status& status() const { return status_; }
-
-  const json* find(const char* key) const {
-    const auto found = object_.find(key);
-    return found == object_.end() || found->is_null() ? nullptr : &*found;
-  }
-  std::optional<int64_t> integer(const char* key) {
-    const json* value = find(key);
-    if (value == nullptr) return {};
-    if (value->is_number_integer() && !too_large(*value)) return value->get<int64_t>();
-    refuse(key, *value, "expected an integer");
-    return {};
-  }
-  // An int, or `fallback` when absent; required when there is no fallback.
-  int number(const char* key, std::optional<int> fallback = {}) {
-    const std::optional<int64_t> value = integer(key);
-    if (!value && fallback) return *fallback;
-    if (!value && find(key) == nullptr) refuse(str("has no ", key));
-    if (value && (*value < 0 || *value > std::numeric_limits<int>::max()))
-      refuse(key, *find(key), "expected an integer from 0 to 2147483647");
-    return static_cast<int>(value.value_or(0));
-  }
-  std::optional<double> real(const char* key) {
-    const json* value = find(key);
-    if (value == nullptr) return {};
-    if (value->is_number() && std::isfinite(value->get<double>())) return value->get<double>();
-    refuse(key, *value, "expected a number");
-    return {};
-  }
-  std::optional<bool> boolean(const char* key) {
-    const json* value = find(key);
-    if (value == nullptr) return {};
-    if (value->is_boolean()) return value->get<bool>();
-    refuse(key, *value, "expected true or false");
-    return {};
-  }
-  std::optional<std::string> text(const char* key) {
-    const json* value = find(key);
-    if (value == nullptr) return {};
-    if (value->is_string()) return value->get<std::string>();
-    refuse(key, *value, "expected a string");
-    return {};
-  }
-  // One id or a list of them.
-  std::vector<TokenId> ids(const char* key) {
-    const json* value = find(key);
-    if (value == nullptr) return {};
-    const json list = value->is_array() ? *value : json::array({*value});
-    std::vector<TokenId> out;
-    for (const json& id : list) {
-      if (!id.is_number_unsigned() || id.get<uint64_t>() > std::numeric_limits<TokenId>::max() ||
-          list.size() > kMaxEosIds) {
-        refuse(key, *value, str("expected a token id or a list of at most ", kMaxEosIds));
-        return {};
-      }
-      out.push_back(id.get<TokenId>());
-    }
-    return out;
-  }
-  void refuse(const char* key, const json& found, const std::string& expected) {
-    refuse(str(key, " is ", shown(found.dump()), "; ", expected));
-  }
-  void refuse(const std::string& problem) {
-    if (status_.ok()) status_ = invalid_argument(str(file_, ": ", problem), file_);
-  }
-
- private:
-  static bool too_large(const json& value) {
-    return value.is_number_unsigned() && value.get<uint64_t>() > INT64_MAX;
-  }
-  const json& object_;
-  std::string file_;
-  Status status_;
-};
-
-// rope_scaling, or transformers 5's rope_parameters: only the plain kind, whose theta it may hold.
-void read_rope(Fields& fields, const std::string& file, ModelConfig& config) {
-  config.rope_theta = fields.real("rope_theta").value_or(10000);
-  for (const char* key : {"rope_scaling", "rope_parameters"}) {
-    const json* value = fields.find(key);
-    if (value == nullptr) continue;
-    if (!value->is_object()) return fields.refuse(key, *value, "expected an object or null");
-    Fields rope(*value, file);
-    const std::optional<std::string> type = rope.text("rope_type");
-    const std::string kind = type ? *type : rope.text("type").value_or("default");
-    if (kind != "default")
-      fields.refuse(
-          str(key, " of type \"", shown(kind), "\" is not supported; only plain RoPE is"));
-    config.rope_theta = rope.real("rope_theta").value_or(config.rope_theta);
-    if (!rope.status().ok()) fields.refuse(key, *value, "expected rope_type and rope_theta");
-  }
-}
-
 // Features that the forward pass does not have must be off.
-void refuse_unsupported(Fields& fields) {
-  for (const char* key : {"attention_bias", "mlp_bias"}) {
-    if (fields.boolean(key).value_or(false))
-      fields.refuse(str(key, " is true; biases are not supported"));
-  }
-  if (const auto act = fields.text("hidden_act"); act && *act != "silu")
-    fields.refuse(str("hidden_act is \"", shown(*act), "\"; only \"silu\" is supported"));
-  if (const json* window = fields.find("sliding_window"); window != nullptr)
-    fields.refuse("sliding_window", *window, "sliding windows are not supported");
-  if (fields.find("quantization_config") != nullptr)
+void refuse_unsupported(ConfigFields& fields) {
+  if (fields.has("quantization_config"))
     fields.refuse("has a quantization_config; only float weights are supported");
-  if (const auto part = fields.real("partial_rotary_factor"); part && *part != 1)
-    fields.refuse(str("partial_rotary_factor is ", *part, "; only 1 is supported"));
+  for (const char* key : {"num_local_experts", "num_experts", "n_routed_experts"}) {
+    if (fields.has(key)) fields.refuse(key, "mixtures of experts are not supported");
+  }
+  for (const char* key : {"attn_logit_softcapping", "final_logit_softcapping"}) {
+    if (fields.has(key)) fields.refuse(key, "soft caps are not supported");
+  }
 }
 
-DType read_dtype(Fields& fields) {
-  const char* key = fields.find("dtype") != nullptr ? "dtype" : "torch_dtype";
+DType read_dtype(ConfigFields& fields) {
+  const char* key = fields.has("dtype") ? "dtype" : "torch_dtype";
   const std::string name = fields.text(key).value_or("bfloat16");
   for (const DType dtype : {DType::kF32, DType::kBF16, DType::kF16})
     if (name == name_of(dtype)) return dtype;
@@ -144,8 +36,23 @@ DType read_dtype(Fields& fields) {
   return DType::kBF16;
 }
 
-Status read_llama(const json& root, const std::string& file, ModelConfig& config) {
-  Fields fields(root, file);
+// The activation under the name that every family uses, or `expected` where it says nothing.
+void expect_activation(ConfigFields& fields, const char* key, const std::string& expected) {
+  const auto act = fields.text(key);
+  if (act && *act != expected)
+    fields.refuse(str(key, " is \"", shown(*act), "\"; only \"", expected, "\" is supported"));
+}
+
+// Layers with a window see all keys as long as no sequence is longer than it.
+void limit_to_window(ConfigFields& fields, ModelConfig& config) {
+  const std::optional<int64_t> window = fields.integer("sliding_window");
+  if (!window) return;
+  if (*window < 1) return fields.refuse("sliding_window", "expected at least 1");
+  config.limit_positions(*window, "sliding_window is that long, and sliding is not supported");
+}
+
+// What all families call by the same names.
+void read_common(ConfigFields& fields, ModelConfig& config, bool tied_by_default = false) {
   config.vocab_size = fields.number("vocab_size");
   config.hidden_size = fields.number("hidden_size");
   config.intermediate_size = fields.number("intermediate_size");
@@ -156,18 +63,120 @@ Status read_llama(const json& root, const std::string& file, ModelConfig& config
   config.head_dim = fields.number("head_dim", config.hidden_size / heads);
   config.rms_norm_eps = static_cast<float>(fields.real("rms_norm_eps").value_or(1e-6));
   config.max_position = fields.number("max_position_embeddings");
-  config.tie_word_embeddings = fields.boolean("tie_word_embeddings").value_or(false);
+  config.tie_word_embeddings = fields.boolean("tie_word_embeddings").value_or(tied_by_default);
   config.checkpoint_dtype = read_dtype(fields);
   config.bos_id = fields.number("bos_token_id", -1);
   config.eos_ids = fields.ids("eos_token_id");
-  read_rope(fields, file, config);
+  config.qkv_bias = config.o_bias = fields.boolean("attention_bias").value_or(false);
+  config.mlp_bias = fields.boolean("mlp_bias").value_or(false);
+  read_ropes(fields, config);
   refuse_unsupported(fields);
-  return fields.status();
+}
+
+void read_llama(ConfigFields& fields, ModelConfig& config) {
+  read_common(fields, config);
+  expect_activation(fields, "hidden_act", "silu");
+  limit_to_window(fields, config);
+}
+
+void read_qwen2(ConfigFields& fields, ModelConfig& config) {
+  read_common(fields, config);
+  expect_activation(fields, "hidden_act", "silu");
+  if (fields.boolean("use_sliding_window").value_or(false)) limit_to_window(fields, config);
+  config.qkv_bias = true;
+  config.o_bias = false;
+}
+
+void read_qwen3(ConfigFields& fields, ModelConfig& config) {
+  read_common(fields, config);
+  expect_activation(fields, "hidden_act", "silu");
+  if (fields.boolean("use_sliding_window").value_or(false)) limit_to_window(fields, config);
+  config.qk_norm = QkNorm::kPerHead;
+}
+
+void read_smollm3(ConfigFields& fields, ModelConfig& config) {
+  read_common(fields, config, /*tied_by_default=*/true);
+  expect_activation(fields, "hidden_act", "silu");
+  if (fields.boolean("use_sliding_window").value_or(false)) limit_to_window(fields, config);
+  // 1: the layer rotates. Absent: every fourth does not.
+  for (const int64_t rotates : fields.integers("no_rope_layers"))
+    config.layer_ropes.push_back(rotates != 0 ? LayerRope::kGlobal : LayerRope::kNone);
+  if (fields.has("no_rope_layers")) return;
+  const int interval = std::max(fields.number("no_rope_layer_interval", 4), 1);
+  const int layers = std::min<int>(config.num_layers, ConfigFields::kMaxList);
+  for (int i = 1; i <= layers; ++i)
+    config.layer_ropes.push_back(i % interval != 0 ? LayerRope::kGlobal : LayerRope::kNone);
+}
+
+void read_phi3(ConfigFields& fields, ModelConfig& config) {
+  read_llama(fields, config);
+  config.qkv_bias = config.o_bias = config.mlp_bias = false;  // what it has no layers for
+  config.fused_projections = true;
+}
+
+void read_olmo2(ConfigFields& fields, ModelConfig& config) {
+  read_llama(fields, config);
+  config.qk_norm = QkNorm::kWhole;
+  config.pre_norms = false;
+  config.post_norms = true;
+}
+
+// A divisor's reciprocal; refuses what is not positive.
+float reciprocal(ConfigFields& fields, const char* key, double divisor) {
+  if (divisor > 0) return static_cast<float>(1 / divisor);
+  fields.refuse(key, "expected a positive number");
+  return 1;
+}
+
+void read_granite(ConfigFields& fields, ModelConfig& config) {
+  read_llama(fields, config);
+  config.embedding_scale = static_cast<float>(fields.real("embedding_multiplier").value_or(1));
+  config.residual_scale = static_cast<float>(fields.real("residual_multiplier").value_or(1));
+  config.attention_scale = static_cast<float>(fields.real("attention_multiplier").value_or(1));
+  if (const auto scaling = fields.real("logits_scaling"))
+    config.logit_scale = reciprocal(fields, "logits_scaling", *scaling);
+}
+
+// arXiv:2404.06395: depth and width scalings of muP.
+void read_minicpm(ConfigFields& fields, ModelConfig& config) {
+  read_llama(fields, config);
+  config.tie_word_embeddings = fields.boolean("tie_word_embeddings").value_or(true);
+  config.embedding_scale = static_cast<float>(fields.real("scale_emb").value_or(1));
+  if (const auto depth = fields.real("scale_depth"))
+    config.residual_scale = static_cast<float>(*depth / std::sqrt(std::max(config.num_layers, 1)));
+  if (const auto base = fields.real("dim_model_base"))
+    config.logit_scale = reciprocal(fields, "dim_model_base", config.hidden_size / *base);
+}
+
+void read_gemma3(ConfigFields& fields, ModelConfig& config) {
+  read_common(fields, config, /*tied_by_default=*/true);
+  expect_activation(fields, "hidden_activation", "gelu_pytorch_tanh");
+  config.activation = Activation::kGeluTanh;
+  config.qk_norm = QkNorm::kPerHead;
+  config.post_norms = true;
+  config.norms_add_one = true;
+  // In the checkpoint's own precision, as the model was trained.
+  const float root = std::sqrt(static_cast<float>(config.hidden_size));
+  config.embedding_scale = config.checkpoint_dtype == DType::kBF16 ? to_float(to_bf16(root)) : root;
+  const double scalar = fields.real("query_pre_attn_scalar").value_or(256);
+  config.attention_scale = std::sqrt(reciprocal(fields, "query_pre_attn_scalar", scalar));
+  if (!config.local_rope) config.local_rope.emplace();
+  limit_to_window(fields, config);
+  // Every sixth layer is global unless layer_types says otherwise.
+  for (const std::string& type : fields.texts("layer_types")) {
+    config.layer_ropes.push_back(type == "sliding_attention" ? LayerRope::kLocal
+                                                             : LayerRope::kGlobal);
+  }
+  if (fields.has("layer_types")) return;
+  const int pattern = std::max(fields.number("sliding_window_pattern", 6), 1);
+  const int layers = std::min<int>(config.num_layers, ConfigFields::kMaxList);
+  for (int i = 1; i <= layers; ++i)
+    config.layer_ropes.push_back(i % pattern != 0 ? LayerRope::kLocal : LayerRope::kGlobal);
 }
 
 struct Family {
   const char* architecture;  // config.json's architectures[0]
-  Status (*read_config)(const json& root, const std::string& file, ModelConfig& config);
+  void (*read_config)(ConfigFields& fields, ModelConfig& config);
   WeightNames names;
 };
 
@@ -175,6 +184,15 @@ struct Family {
 std::vector<Family> families() {
   return {
       {"LlamaForCausalLM", read_llama, {}},
+      {"MistralForCausalLM", read_llama, {}},
+      {"Qwen2ForCausalLM", read_qwen2, {}},
+      {"Qwen3ForCausalLM", read_qwen3, {}},
+      {"SmolLM3ForCausalLM", read_smollm3, {}},
+      {"Phi3ForCausalLM", read_phi3, {}},
+      {"Olmo2ForCausalLM", read_olmo2, {}},
+      {"GraniteForCausalLM", read_granite, {}},
+      {"MiniCPMForCausalLM", read_minicpm, {}},
+      {"Gemma3ForCausalLM", read_gemma3, {.mlp_norm = "pre_feedforward_layernorm.weight"}},
   };
 }
 
@@ -194,18 +212,19 @@ WeightNames weight_names(const std::string& architecture) {
 }
 
 Result<ModelConfig> parse_model_config(std::string_view text, const std::string& file) {
-  SLUICE_RETURN_IF_ERROR(check_json_object(text, file, kMaxConfigDepth));
-  const json root = json::parse(text);
-  const auto names = root.find("architectures");
-  if (names == root.end() || !names->is_array() || names->empty() || !names->front().is_string()) {
+  Result<ConfigFields> fields = ConfigFields::parse(text, file);
+  if (!fields.ok()) return fields.status();
+  const std::vector<std::string> names = fields->texts("architectures");
+  if (names.empty()) {
     return invalid_argument(
         str(file, ": has no architectures; supported are: ", supported_architectures()), file);
   }
   ModelConfig config;
-  config.architecture = names->front().get<std::string>();
+  config.architecture = names.front();
   for (const Family& family : families()) {
     if (config.architecture != family.architecture) continue;
-    SLUICE_RETURN_IF_ERROR(family.read_config(root, file, config));
+    family.read_config(fields.value(), config);
+    SLUICE_RETURN_IF_ERROR(fields->status());
     if (const Status status = config.validate(); !status.ok())
       return invalid_argument(str(file, ": ", status.message()), file);
     return config;
@@ -213,39 +232,6 @@ Result<ModelConfig> parse_model_config(std::string_view text, const std::string&
   return invalid_argument(str(file, ": architecture ", shown(config.architecture),
                               " is not supported; supported are: ", supported_architectures()),
                           file);
-}
-
-Status parse_generation_config(std::string_view text, const std::string& file,
-                               ModelConfig& config) {
-  SLUICE_RETURN_IF_ERROR(check_json_object(text, file, kMaxConfigDepth));
-  const json root = json::parse(text);
-  Fields fields(root, file);
-  const auto ranged = [&](const char* key, double low, double high) -> std::optional<float> {
-    const std::optional<double> value = fields.real(key);
-    if (!value) return {};
-    if (*value < low || *value > high)
-      fields.refuse(str(key, " is ", *value, "; expected a number from ", low, " to ", high));
-    return static_cast<float>(*value);
-  };
-  constexpr double kLargest = 1e6;
-  constexpr double kMaxTopK = 1 << 24;  // exact in a float
-  constexpr double kSmallest = 1e-6;
-  GenerationDefaults& defaults = config.generation;
-  defaults.do_sample = fields.boolean("do_sample");
-  defaults.temperature = ranged("temperature", 0, kLargest);
-  defaults.top_p = ranged("top_p", kSmallest, 1);
-  defaults.min_p = ranged("min_p", 0, 1);
-  defaults.repetition_penalty = ranged("repetition_penalty", kSmallest, kLargest);
-  if (const auto top_k = ranged("top_k", -1, kMaxTopK))
-    defaults.top_k = static_cast<int32_t>(*top_k);
-  defaults.max_new_tokens = fields.integer("max_new_tokens");
-  if (defaults.max_new_tokens.value_or(1) < 1)
-    fields.refuse(str("max_new_tokens is ", *defaults.max_new_tokens, "; expected at least 1"));
-  for (const TokenId id : fields.ids("eos_token_id")) config.eos_ids.push_back(id);
-  SLUICE_RETURN_IF_ERROR(fields.status());
-  if (const Status status = config.validate(); !status.ok())
-    return invalid_argument(str(file, ": ", status.message()), file);
-  return {};
 }
 
 }  // namespace sluice

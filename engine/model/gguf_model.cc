@@ -116,7 +116,7 @@ class GgufSource final : public WeightSource {
       const auto count = static_cast<size_t>(part.rows * cols);
       const auto expand = [&](auto& values, const auto& convert) {
         fill(*tensor.value(), is_rotated(part.name), part.rows, cols, values.data(), convert);
-        views.push_back(TensorView::dense(values.data(), dtype_, part.rows, cols));
+        part.add_views(TensorView::dense(values.data(), dtype_, part.rows, cols), views);
         file_.drop(tensor.value()->bytes);
       };
       if (dtype_ == DType::kF32) {
@@ -230,7 +230,7 @@ Result<ModelConfig> gguf_model_config(const GgufHeader& header, const std::strin
   config.head_dim =
       metadata.integer("attention.key_length", config.hidden_size / std::max(config.num_heads, 1));
   config.rms_norm_eps = static_cast<float>(metadata.number("attention.layer_norm_rms_epsilon", 0));
-  config.rope_theta = metadata.number("rope.freq_base", 10000);
+  config.rope.theta = metadata.number("rope.freq_base", 10000);
   config.max_position = metadata.integer("context_length");
   config.tie_word_embeddings = !header.tensors.contains("output.weight");
   config.checkpoint_dtype = checkpoint_dtype(header);

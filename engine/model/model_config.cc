@@ -4,8 +4,10 @@
 #include <algorithm>
 #include <cmath>
 #include <filesystem>
+#include <utility>
 
 #include "base/text.h"
+#include "engine/model/config_fields.h"
 #include "engine/model/gguf_model.h"
 #include "engine/model/json_text.h"
 
@@ -20,6 +22,8 @@ constexpr int kMaxWidth = 1 << 18;  // hidden and intermediate
 constexpr int kMaxLayers = 1024;
 constexpr int kMaxHeads = 1024;
 constexpr int64_t kMaxPositions = 1 << 24;
+constexpr float kMinScale = 1e-6F;
+constexpr float kMaxScale = 1e6F;
 constexpr int kWidthMultiple = 8;  // what vector loads of 16 bytes of bf16 need
 
 Status check_range(const char* name, int64_t value, int64_t low, int64_t high) {
@@ -36,10 +40,21 @@ Status check_width(const char* name, int value) {
 
 }  // namespace
 
+void ModelConfig::limit_positions(int64_t limit, const std::string& reason) {
+  if (limit >= max_position) return;
+  max_position = limit;
+  max_position_reason = reason;
+}
+
 int64_t ModelConfig::num_parameters() const {
   const int64_t hidden = hidden_size;
-  const int64_t layer =
-      hidden * (qkv_width() + q_width()) + 3 * hidden * intermediate_size + 2 * hidden;
+  const int64_t norms = 2 * ((pre_norms ? 1 : 0) + (post_norms ? 1 : 0)) * hidden;
+  int64_t layer = hidden * (qkv_width() + q_width()) + 3 * hidden * intermediate_size + norms;
+  if (qkv_bias) layer += qkv_width();
+  if (o_bias) layer += hidden;
+  if (mlp_bias) layer += int64_t{2} * intermediate_size + hidden;
+  if (qk_norm == QkNorm::kPerHead) layer += int64_t{2} * head_dim;
+  if (qk_norm == QkNorm::kWhole) layer += q_width() + kv_width();
   return hidden * vocab_size * (tie_word_embeddings ? 1 : 2) + layer * num_layers + hidden;
 }
 
@@ -67,10 +82,61 @@ Status ModelConfig::validate() const {
     return invalid_argument(str("rms_norm_eps is ", rms_norm_eps, "; expected 0 < eps < 1"),
                             "rms_norm_eps");
   }
-  if (!(rope_theta >= 1 && rope_theta <= 1e15)) {
-    return invalid_argument(str("rope_theta is ", rope_theta, "; expected 1 to 1e15"),
-                            "rope_theta");
+  if (rotating() < 2 || rotating() > head_dim || rotating() % 2 != 0) {
+    return invalid_argument(
+        str("partial_rotary_factor rotates ", rotating(), " of ", head_dim,
+            " elements of a head; expected an even number from 2 to ", head_dim),
+        "partial_rotary_factor");
   }
+  if (!layer_ropes.empty() && layer_ropes.size() != static_cast<size_t>(num_layers)) {
+    return invalid_argument(str("no_rope_layers or layer_types has ", layer_ropes.size(),
+                                " entries; expected one for each of ", num_layers, " layers"),
+                            "layer_types");
+  }
+  for (const auto& [name, scale] : {std::pair("the embedding multiplier", embedding_scale),
+                                    std::pair("the residual multiplier", residual_scale),
+                                    std::pair("the scaling of logits", logit_scale)}) {
+    if (scale > kMinScale && scale < kMaxScale) continue;
+    return invalid_argument(str(name, " is ", scale, "; expected ", kMinScale, " to ", kMaxScale));
+  }
+  if (!(attention_scale >= 0 && attention_scale < kMaxScale)) {
+    return invalid_argument(str("the scale of attention is ", attention_scale,
+                                "; expected a positive number below ", kMaxScale));
+  }
+  if (local_rope) SLUICE_RETURN_IF_ERROR(local_rope->validate(rotating()));
+  return rope.validate(rotating());
+}
+
+Status parse_generation_config(std::string_view text, const std::string& file,
+                               ModelConfig& config) {
+  Result<ConfigFields> parsed = ConfigFields::parse(text, file);
+  if (!parsed.ok()) return parsed.status();
+  ConfigFields& fields = parsed.value();
+  const auto ranged = [&](const char* key, double low, double high) -> std::optional<float> {
+    const std::optional<double> value = fields.real(key);
+    if (!value) return {};
+    if (*value < low || *value > high)
+      fields.refuse(str(key, " is ", *value, "; expected a number from ", low, " to ", high));
+    return static_cast<float>(*value);
+  };
+  constexpr double kLargest = 1e6;
+  constexpr double kMaxTopK = 1 << 24;  // exact in a float
+  constexpr double kSmallest = 1e-6;
+  GenerationDefaults& defaults = config.generation;
+  defaults.do_sample = fields.boolean("do_sample");
+  defaults.temperature = ranged("temperature", 0, kLargest);
+  defaults.top_p = ranged("top_p", kSmallest, 1);
+  defaults.min_p = ranged("min_p", 0, 1);
+  defaults.repetition_penalty = ranged("repetition_penalty", kSmallest, kLargest);
+  if (const auto top_k = ranged("top_k", -1, kMaxTopK))
+    defaults.top_k = static_cast<int32_t>(*top_k);
+  defaults.max_new_tokens = fields.integer("max_new_tokens");
+  if (defaults.max_new_tokens.value_or(1) < 1)
+    fields.refuse(str("max_new_tokens is ", *defaults.max_new_tokens, "; expected at least 1"));
+  for (const TokenId id : fields.ids("eos_token_id")) config.eos_ids.push_back(id);
+  SLUICE_RETURN_IF_ERROR(fields.status());
+  if (const Status status = config.validate(); !status.ok())
+    return invalid_argument(str(file, ": ", status.message()), file);
   return {};
 }
 

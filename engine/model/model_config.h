@@ -9,6 +9,7 @@
 
 #include "base/status.h"
 #include "base/types.h"
+#include "engine/model/rope.h"
 
 namespace sluice {
 
@@ -23,6 +24,17 @@ struct GenerationDefaults {
   std::optional<int64_t> max_new_tokens;
 };
 
+// What multiplies the up half of a gated MLP.
+enum class Activation { kSilu, kGeluTanh };
+
+// RMS norms of q and k before they are rotated: of each head, with head_dim weights shared by all
+// heads, or of all heads at once.
+enum class QkNorm { kNone, kPerHead, kWhole };
+
+// Which of a model's rotary tables a layer uses.
+enum class LayerRope : uint8_t { kGlobal, kLocal, kNone };
+
+// What differs between families is here, as data; families.cc fills it in.
 struct ModelConfig {
   std::string architecture;  // "LlamaForCausalLM": a row of families.cc
   int vocab_size = 0;
@@ -33,9 +45,28 @@ struct ModelConfig {
   int num_kv_heads = 0;
   int head_dim = 0;
   float rms_norm_eps = 1e-6F;
-  double rope_theta = 10000;
-  int64_t max_position = 0;          // tokens the positions were trained for
-  bool tie_word_embeddings = false;  // the head is the embedding table
+  RopeConfig rope;
+  std::optional<RopeConfig> local_rope{};  // of LayerRope::kLocal
+  std::vector<LayerRope> layer_ropes{};    // [num_layers]; empty: kGlobal everywhere
+  int rotary_dim = 0;                      // elements of a head that rotate, the first; 0: all
+  int64_t max_position = 0;                // tokens that can be served
+  std::string max_position_reason{};       // empty, or why fewer than the config claims
+  bool tie_word_embeddings = false;        // the head is the embedding table
+  // ---- the graph
+  bool fused_projections = false;  // the checkpoint has q, k, v as one tensor, gate and up too
+  bool qkv_bias = false;
+  bool o_bias = false;
+  bool mlp_bias = false;
+  QkNorm qk_norm = QkNorm::kNone;
+  bool pre_norms = true;       // of what attention and MLP read
+  bool post_norms = false;     // of what they add to the residual
+  bool norms_add_one = false;  // norm weights are stored as w - 1
+  Activation activation = Activation::kSilu;
+  // ---- scalings
+  float embedding_scale = 1;  // of the embedding's rows
+  float residual_scale = 1;   // of what attention and MLP add to the residual
+  float attention_scale = 0;  // of q . k; 0: 1 / sqrt(head_dim)
+  float logit_scale = 1;      // of the logits
   DType checkpoint_dtype = DType::kBF16;
   TokenId bos_id = -1;           // -1: none
   std::vector<TokenId> eos_ids;  // config.json's and generation_config.json's, ascending
@@ -44,6 +75,12 @@ struct ModelConfig {
   int q_width() const { return num_heads * head_dim; }
   int kv_width() const { return num_kv_heads * head_dim; }
   int qkv_width() const { return q_width() + 2 * kv_width(); }
+  int rotating() const { return rotary_dim > 0 ? rotary_dim : head_dim; }
+  LayerRope rope_of(int layer) const {
+    return layer_ropes.empty() ? LayerRope::kGlobal : layer_ropes[static_cast<size_t>(layer)];
+  }
+  // Lowers max_position to `limit`; `reason` says what stops there.
+  void limit_positions(int64_t limit, const std::string& reason);
   // Elements of all parameters; a tied head counts once.
   int64_t num_parameters() const;
   // Bounds of every field, what the kernels can do (head_dim), and their relations.

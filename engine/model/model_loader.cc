@@ -12,6 +12,7 @@
 #include "engine/model/checkpoint.h"
 #include "engine/model/families.h"
 #include "engine/model/gguf_model.h"
+#include "engine/model/model_tables.h"
 #include "engine/model/weight_source.h"
 
 namespace sluice {
@@ -69,7 +70,7 @@ class CheckpointSource final : public WeightSource {
       const Result<const Checkpoint::Tensor*> tensor = take(part.name, {part.rows, cols});
       if (!tensor.ok()) return tensor.status();
       tensors.push_back(tensor.value());
-      views.push_back(view(*tensor.value(), part.rows, cols, aligned));
+      part.add_views(view(*tensor.value(), part.rows, cols, aligned), views);
     }
     Result<Weight> weight = backend_.load_weight(parts.front().name, views, dtype_);
     for (const Checkpoint::Tensor* tensor : tensors) checkpoint_.drop(*tensor);
@@ -143,79 +144,36 @@ class CheckpointSource final : public WeightSource {
   DType dtype_;
 };
 
-// Host memory filled by `fill`, copied to the device.
-template <typename Fill>
-Result<Buffer> upload_floats(Backend& backend, int64_t count, const Fill& fill) {
-  const size_t bytes = static_cast<size_t>(count) * sizeof(float);
-  Result<Buffer> host = backend.allocate(bytes, Memory::kHost);
-  if (!host.ok()) return host.status();
-  SLUICE_RETURN_IF_ERROR(fill(host->as<float>()));
-  if (backend.info().is_host) return host;
-  Result<Buffer> device = backend.allocate(bytes, Memory::kDevice);
-  if (!device.ok()) return device.status();
-  backend.copy(device->data(), host->data(), bytes);
-  backend.synchronize();
-  return device;
+// `heads` heads of q or k, in the order that makes their pairs the kernels'.
+void append_heads(const std::vector<RowRange>& order, int64_t first, int heads, int head_dim,
+                  std::vector<RowRange>& out) {
+  for (int h = 0; h < heads; ++h) {
+    for (const RowRange& range : order)
+      out.push_back({first + int64_t{h} * head_dim + range.first, range.count});
+  }
 }
 
-// Angle of pair i at position p: p * theta^(-2 i / head_dim). In double: at position 10^5 a float
-// angle is off by several thousandths. Source: arXiv:2104.09864.
-Status load_rope(const ModelConfig& config, int64_t positions, Backend& backend,
-                 DecoderWeights& weights) {
-  const int pairs = config.head_dim / 2;
-  const int64_t size = positions * pairs;
-  std::vector<double> frequency(static_cast<size_t>(pairs));
-  for (int i = 0; i < pairs; ++i)
-    frequency[i] = std::pow(config.rope_theta, -2.0 * i / config.head_dim);
-  Result<Buffer> table = upload_floats(backend, 2 * size, [&](float* cosines) {
-    for (int64_t p = 0; p < positions; ++p, cosines += pairs) {
-      for (int i = 0; i < pairs; ++i) {
-        const double angle = static_cast<double>(p) * frequency[i];
-        cosines[i] = static_cast<float>(std::cos(angle));
-        cosines[i + size] = static_cast<float>(std::sin(angle));
-      }
-    }
-    return Status();
-  });
-  if (!table.ok()) return table.status();
-  weights.rope_table = std::move(table).value();
-  weights.rope = {.cos = weights.rope_table.as<float>(),
-                  .sin = weights.rope_table.as<float>() + size,
-                  .num_positions = positions,
-                  .head_dim = config.head_dim};
-  return {};
+// The rows of q, k and v, and of gate and up: of a tensor each, or of one for all.
+std::vector<WeightPart> qkv_parts(const ModelConfig& c, const WeightNames& names, int layer) {
+  const std::vector<RowRange> order = rotary_order(c);
+  WeightPart q{names.of_layer(layer, names.q), c.q_width()};
+  WeightPart k{names.of_layer(layer, names.k), c.kv_width()};
+  if (!c.fused_projections) {
+    append_heads(order, 0, c.num_heads, c.head_dim, q.order);
+    append_heads(order, 0, c.num_kv_heads, c.head_dim, k.order);
+    return {q, k, {names.of_layer(layer, names.v), c.kv_width()}};
+  }
+  WeightPart all{names.of_layer(layer, names.qkv), c.qkv_width()};
+  append_heads(order, 0, c.num_heads + c.num_kv_heads, c.head_dim, all.order);
+  if (!order.empty()) all.order.push_back({c.q_width() + c.kv_width(), c.kv_width()});
+  return {all};
 }
 
-// Two norms a layer and the final one, in one buffer.
-Status load_norms(const ModelConfig& config, const WeightNames& names, WeightSource& source,
-                  Backend& backend, DecoderWeights& weights) {
-  const int64_t hidden = config.hidden_size;
-  std::vector<std::string> order;
-  for (int i = 0; i < config.num_layers; ++i) {
-    order.push_back(names.of_layer(i, names.attention_norm));
-    order.push_back(names.of_layer(i, names.mlp_norm));
-  }
-  order.push_back(names.final_norm);
-  Result<Buffer> norms =
-      upload_floats(backend, hidden * static_cast<int64_t>(order.size()), [&](float* out) {
-        for (const std::string& name : order) {
-          SLUICE_RETURN_IF_ERROR(source.vector(name, hidden, out));
-          out += hidden;
-        }
-        return Status();
-      });
-  if (!norms.ok()) return norms.status();
-  weights.norms = std::move(norms).value();
-  auto* next = weights.norms.as<float>();
-  const auto view = [&] {
-    return TensorView::dense(std::exchange(next, next + hidden), DType::kF32, 1, hidden);
-  };
-  for (LayerWeights& layer : weights.layers) {
-    layer.attention_norm = view();
-    layer.mlp_norm = view();
-  }
-  weights.final_norm = view();
-  return {};
+std::vector<WeightPart> gate_up_parts(const ModelConfig& c, const WeightNames& names, int layer) {
+  if (c.fused_projections)
+    return {{names.of_layer(layer, names.gate_up), int64_t{2} * c.intermediate_size}};
+  return {{names.of_layer(layer, names.gate), c.intermediate_size},
+          {names.of_layer(layer, names.up), c.intermediate_size}};
 }
 
 Status load_matrices(const ModelConfig& config, const WeightNames& names, WeightSource& source,
@@ -233,15 +191,9 @@ Status load_matrices(const ModelConfig& config, const WeightNames& names, Weight
     const auto part = [&](const std::string& name, int64_t rows) {
       return WeightPart{names.of_layer(i, name), rows};
     };
-    SLUICE_RETURN_IF_ERROR(load(layer.qkv,
-                                {part(names.q, config.q_width()), part(names.k, config.kv_width()),
-                                 part(names.v, config.kv_width())},
-                                hidden));
+    SLUICE_RETURN_IF_ERROR(load(layer.qkv, qkv_parts(config, names, i), hidden));
     SLUICE_RETURN_IF_ERROR(load(layer.o, {part(names.o, hidden)}, config.q_width()));
-    SLUICE_RETURN_IF_ERROR(
-        load(layer.gate_up,
-             {part(names.gate, config.intermediate_size), part(names.up, config.intermediate_size)},
-             hidden));
+    SLUICE_RETURN_IF_ERROR(load(layer.gate_up, gate_up_parts(config, names, i), hidden));
     SLUICE_RETURN_IF_ERROR(load(layer.down, {part(names.down, hidden)}, config.intermediate_size));
   }
   if (config.tie_word_embeddings) return {};
@@ -252,7 +204,7 @@ Status load_parameters(const ModelConfig& config, const WeightNames& names, Weig
                        Backend& backend, DecoderWeights& weights) {
   weights.layers.resize(static_cast<size_t>(config.num_layers));
   SLUICE_RETURN_IF_ERROR(load_matrices(config, names, source, weights));
-  return load_norms(config, names, source, backend, weights);
+  return load_vectors(config, names, source, backend, weights);
 }
 
 Result<std::unique_ptr<WeightSource>> open_source(const ModelOptions& options,
@@ -293,9 +245,14 @@ Result<std::unique_ptr<DecoderModel>> load_decoder_model(const ModelOptions& opt
   }
   const int64_t positions = options.max_model_len > 0 ? options.max_model_len : config.max_position;
   if (positions > config.max_position) {
-    return invalid_argument(str("max_model_len is ", positions, "; the model was trained for ",
-                                config.max_position, " positions (max_position_embeddings)"),
-                            "max_model_len");
+    return invalid_argument(
+        str("max_model_len is ", positions, "; the model has ", config.max_position, " positions",
+            config.max_position_reason.empty() ? "" : ": ", config.max_position_reason),
+        "max_model_len");
+  }
+  if (!config.max_position_reason.empty() && positions == config.max_position) {
+    log_warning(str("sequences end at ", positions,
+                    " tokens, earlier than max_position_embeddings: ", config.max_position_reason));
   }
   const DType dtype = weight_dtype(options, config);
   if (!options.dtype && dtype != config.checkpoint_dtype) {
@@ -303,7 +260,7 @@ Result<std::unique_ptr<DecoderModel>> load_decoder_model(const ModelOptions& opt
                     name_of(dtype), " here; --dtype float32 keeps them exactly"));
   }
   DecoderWeights weights;
-  SLUICE_RETURN_IF_ERROR(load_rope(config, positions, backend, weights));
+  SLUICE_RETURN_IF_ERROR(load_ropes(config, positions, backend, weights));
   const bool is_gguf = !options.dummy_weights && is_gguf_file(options.path);
   Result<std::unique_ptr<WeightSource>> source = open_source(options, config, backend, dtype);
   if (!source.ok()) return source.status();

@@ -109,9 +109,10 @@ Result<int64_t> device_kv_bytes(const ServerConfig& config, const EngineAssembly
 
 Result<int64_t> choose_model_len(const ServerConfig& config, const ModelConfig& model) {
   if (config.max_model_len > model.max_position) {
-    return invalid_argument(str("--max-model-len is ", config.max_model_len, "; the model has ",
-                                model.max_position, " positions"),
-                            "max-model-len");
+    return invalid_argument(
+        str("--max-model-len is ", config.max_model_len, "; the model has ", model.max_position,
+            " positions", model.max_position_reason.empty() ? "" : ": ", model.max_position_reason),
+        "max-model-len");
   }
   return config.max_model_len > 0 ? config.max_model_len : model.max_position;
 }

@@ -33,7 +33,7 @@ TEST(ModelConfig, ReadsTheEmbeddedModel) {
   EXPECT_EQ(read->num_kv_heads, 2);
   EXPECT_EQ(read->head_dim, 64);
   EXPECT_EQ(read->max_position, 16384);
-  EXPECT_EQ(read->rope_theta, 500000.0);
+  EXPECT_EQ(read->rope.theta, 500000.0);
   EXPECT_FLOAT_EQ(read->rms_norm_eps, 1e-5F);
   EXPECT_TRUE(read->tie_word_embeddings);
   EXPECT_EQ(read->checkpoint_dtype, DType::kBF16);
@@ -69,7 +69,7 @@ TEST(ModelConfig, FillsInWhatTransformersLeavesOut) {
   ASSERT_TRUE(parsed.ok()) << parsed.status().message();
   EXPECT_EQ(parsed->num_kv_heads, 2);
   EXPECT_EQ(parsed->head_dim, 64);
-  EXPECT_EQ(parsed->rope_theta, 10000);
+  EXPECT_EQ(parsed->rope.theta, 10000);
   EXPECT_FLOAT_EQ(parsed->rms_norm_eps, 1e-6F);
   EXPECT_FALSE(parsed->tie_word_embeddings);
   EXPECT_EQ(parsed->checkpoint_dtype, DType::kBF16);
@@ -82,7 +82,7 @@ TEST(ModelConfig, TakesTheThetaOfRopeParameters) {
   config["rope_parameters"] = {{"rope_type", "default"}, {"rope_theta", 1234.5}};
   const Result<ModelConfig> parsed = parse_model_config(config.dump(), "config.json");
   ASSERT_TRUE(parsed.ok()) << parsed.status().message();
-  EXPECT_EQ(parsed->rope_theta, 1234.5);
+  EXPECT_EQ(parsed->rope.theta, 1234.5);
 }
 
 struct Change {
@@ -112,15 +112,13 @@ INSTANTIATE_TEST_SUITE_P(Table, RefusedConfig, testing::Values(
     Change{"architectures", "[]", "has no architectures"},
     Change{"architectures", "[\"GPT2LMHeadModel\"]",
            "GPT2LMHeadModel is not supported; supported are: LlamaForCausalLM"},
-    Change{"rope_scaling", R"({"rope_type":"llama3","factor":8})", "\"llama3\" is not supported"},
-    Change{"rope_scaling", R"({"type":"linear","factor":2})", "\"linear\" is not supported"},
+    Change{"rope_scaling", R"({"type":"mrope"})", "\"mrope\" is not supported; supported are"},
     Change{"rope_scaling", "7", "expected an object or null"},
-    Change{"attention_bias", "true", "biases are not supported"},
-    Change{"mlp_bias", "true", "biases are not supported"},
+    Change{"attention_bias", "1", "expected true or false"},
     Change{"hidden_act", "\"gelu\"", "only \"silu\""},
-    Change{"sliding_window", "4096", "sliding windows are not supported"},
+    Change{"sliding_window", "-1", "sliding_window is -1; expected at least 1"},
     Change{"quantization_config", R"({"bits":4})", "only float weights"},
-    Change{"partial_rotary_factor", "0.5", "only 1 is supported"},
+    Change{"partial_rotary_factor", "2", "expected more than 0, at most 1"},
     Change{"torch_dtype", "\"float8_e4m3fn\"", "float32, bfloat16 and float16 are supported"},
     Change{"hidden_size", "", "has no hidden_size"},
     Change{"hidden_size", "\"256\"", "hidden_size is \"256\"; expected an integer"},

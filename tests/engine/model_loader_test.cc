@@ -146,9 +146,7 @@ TEST(ModelLoader, RefusesMorePositionsThanTheModelHas) {
   const auto with_len = [&](int64_t len) {
     return load_decoder_model({.path = dir.path(), .max_model_len = len}, config, *backend);
   };
-  EXPECT_EQ(with_len(513).status().message(),
-            "max_model_len is 513; the model was trained for 512 positions "
-            "(max_position_embeddings)");
+  EXPECT_EQ(with_len(513).status().message(), "max_model_len is 513; the model has 512 positions");
   EXPECT_EQ(with_len(100).value()->max_model_len(), 100);
   EXPECT_EQ(with_len(0).value()->max_model_len(), 512);
 }

@@ -2,6 +2,7 @@
 // config.json, a generation_config.json. The first byte chooses the reader.
 #include "model_files.h"
 
+#include <cmath>
 #include <cstdlib>
 #include <string>
 #include <string_view>
@@ -31,7 +32,10 @@ void read_safetensors(std::span<const std::byte> bytes) {
 
 void read_config(std::string_view text) {
   const Result<ModelConfig> config = parse_model_config(text, "f");
-  if (config.ok()) require(config->validate().ok() && config->num_parameters() > 0);
+  if (!config.ok()) return;
+  require(config->validate().ok() && config->num_parameters() > 0);
+  for (const double frequency : rope_frequencies(config->rope, config->rotating()))
+    require(std::isfinite(frequency));
 }
 
 void read_generation_config(std::string_view text) {
