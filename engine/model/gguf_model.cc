@@ -45,14 +45,35 @@ class Metadata {
   Status status_;
 };
 
-void refuse_unsupported(const GgufHeader& header, Metadata& metadata, const ModelConfig& config) {
+constexpr const char* kRopeFactors = "rope_freqs.weight";
+
+// Linear scaling, or the number that each pair's frequency is divided by: that is how converters
+// write Llama 3's scaling down.
+void read_rope(const GgufHeader& header, Metadata& metadata, ModelConfig& config) {
+  config.rope.theta = metadata.number("rope.freq_base", 10000);
   const std::string* scaling = header.text("llama.rope.scaling.type");
-  if (scaling != nullptr && *scaling != "none") {
+  if (scaling != nullptr && *scaling == "linear") {
+    config.rope.kind = RopeKind::kLinear;
+    config.rope.factor = metadata.number("rope.scaling.factor", 1);
+  } else if (scaling != nullptr && *scaling != "none") {
     metadata.refuse(str("rope scaling of type \"", shown(*scaling), "\" is not supported"));
   }
-  if (header.tensors.contains("rope_freqs.weight")) {
-    metadata.refuse("rope_freqs.weight: scaled rotary frequencies are not supported");
+  const auto found = header.tensors.find(kRopeFactors);
+  if (found == header.tensors.end()) return;
+  const GgufTensor& tensor = found->second;
+  const std::vector<int64_t> shape = {config.head_dim / 2};
+  if (tensor.type != GgmlType::kF32 || tensor.shape != shape) {
+    return metadata.refuse(str(kRopeFactors, " has shape ", shape_text(tensor.shape),
+                               "; expected F32 of shape ", shape_text(shape)));
   }
+  std::vector<float> factors(static_cast<size_t>(shape[0]));
+  dequantize(tensor.type, tensor.bytes, factors);
+  config.rope.kind = RopeKind::kLongrope;
+  config.rope.trained_positions = config.max_position;
+  config.rope.factors.assign(factors.begin(), factors.end());
+}
+
+void refuse_unsupported(const GgufHeader& header, Metadata& metadata, const ModelConfig& config) {
   if (metadata.integer("expert_count", 0) > 0) {
     metadata.refuse("mixtures of experts are not supported");
   }
@@ -104,7 +125,8 @@ class GgufSource final : public WeightSource {
         path_(std::move(path)),
         head_dim_(config.head_dim),
         backend_(backend),
-        dtype_(dtype) {}
+        dtype_(dtype),
+        taken_{kRopeFactors} {}
 
   Result<Weight> matrix(const std::vector<WeightPart>& parts, int64_t cols) override {
     std::vector<TensorView> views;
@@ -230,8 +252,8 @@ Result<ModelConfig> gguf_model_config(const GgufHeader& header, const std::strin
   config.head_dim =
       metadata.integer("attention.key_length", config.hidden_size / std::max(config.num_heads, 1));
   config.rms_norm_eps = static_cast<float>(metadata.number("attention.layer_norm_rms_epsilon", 0));
-  config.rope.theta = metadata.number("rope.freq_base", 10000);
   config.max_position = metadata.integer("context_length");
+  read_rope(header, metadata, config);
   config.tie_word_embeddings = !header.tensors.contains("output.weight");
   config.checkpoint_dtype = checkpoint_dtype(header);
   read_special_ids(header, config);

@@ -137,6 +137,26 @@ TEST(Gguf, BlocksHaveTheValuesOfTheReference) {
   }
 }
 
+TEST(GgufModel, ReadsScaledRotaryFrequencies) {
+  SourceTensor factors{.shape = {32}, .values = {}};
+  for (int i = 0; i < 32; ++i) factors.values.push_back(1 + static_cast<float>(i) / 4);
+  const auto config_of = [](const GgufWriter& file) {
+    const std::string bytes = file.finish();
+    return gguf_model_config(parse_gguf(std::as_bytes(std::span(bytes)), "m").value(), "m").value();
+  };
+  GgufWriter file = tiny_gguf(true, tiny_tensors(true, 1));
+  const ModelConfig plain = config_of(file);
+  const std::vector<double> frequencies = rope_frequencies(plain.rope, 64);
+  const ModelConfig scaled = config_of(file.tensor("rope_freqs.weight", factors));
+  const std::vector<double> got = rope_frequencies(scaled.rope, 64);
+  for (int i = 0; i < 32; ++i) EXPECT_DOUBLE_EQ(got[i], frequencies[i] / factors.values[i]);
+  EXPECT_EQ(scaled.rope.magnitude, 1);
+  EXPECT_EQ(scaled.max_position, plain.max_position);
+  GgufWriter linear = tiny_gguf(true, tiny_tensors(true, 1));
+  linear.text("llama.rope.scaling.type", "linear").number("llama.rope.scaling.factor", 4);
+  EXPECT_DOUBLE_EQ(rope_frequencies(config_of(linear).rope, 64)[3], frequencies[3] / 4);
+}
+
 TEST(GgufModel, RefusesWhatThePassDoesNotCompute) {
   const auto config_of = [](const GgufWriter& file) {
     const std::string bytes = file.finish();
@@ -156,7 +176,9 @@ TEST(GgufModel, RefusesWhatThePassDoesNotCompute) {
   refused(tiny().text("llama.rope.scaling.type", "yarn"), "\"yarn\" is not supported");
   refused(tiny().integer("llama.expert_count", 8), "mixtures of experts");
   refused(tiny().integer("llama.rope.dimension_count", 32), "rope.dimension_count");
-  refused(tiny().tensor("rope_freqs.weight", {1}, 0, "0000"), "rotary frequencies");
+  refused(tiny().tensor("rope_freqs.weight", {1}, 0, "0000"), "has shape [1]; expected F32 of");
+  refused(tiny().tensor("rope_freqs.weight", {.shape = {32}, .values = std::vector<float>(32)}),
+          "is 0; expected");
   refused(tiny().tensor("blk.0.attn_q.bias", {1}, 0, "0000"), "biases");
   refused(GgufWriter().text("general.architecture", "gpt2"), "architecture gpt2");
   refused(GgufWriter().text("general.architecture", "llama"), "has no llama.");
