@@ -82,6 +82,7 @@ DecoderModel::DecoderModel(const ModelConfig& config, DecoderWeights weights, DT
                          ? config_.attention_scale
                          : 1.0F / std::sqrt(static_cast<float>(config_.head_dim));
   const float m = config_.residual_scale;
+  SLUICE_CHECK(m == 1 || config_.pre_norms);  // else something reads the residual as it is
   embedding_factor_ = config_.embedding_scale / m;
   residual_eps_ = config_.rms_norm_eps / (m * m);
 }

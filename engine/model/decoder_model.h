@@ -9,6 +9,7 @@
 // What differs between families is data (ModelConfig, families.cc), never a name in an if.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <optional>
 #include <vector>

@@ -52,6 +52,10 @@ struct ModelConfig {
   int64_t max_position = 0;                // tokens that can be served
   std::string max_position_reason{};       // empty, or why fewer than the config claims
   bool tie_word_embeddings = false;        // the head is the embedding table
+  DType checkpoint_dtype = DType::kBF16;
+  TokenId bos_id = -1;           // -1: none
+  std::vector<TokenId> eos_ids;  // config.json's and generation_config.json's, ascending
+  GenerationDefaults generation;
   // ---- the graph
   bool fused_projections = false;  // the checkpoint has q, k, v as one tensor, gate and up too
   bool qkv_bias = false;
@@ -67,10 +71,6 @@ struct ModelConfig {
   float residual_scale = 1;   // of what attention and MLP add to the residual
   float attention_scale = 0;  // of q . k; 0: 1 / sqrt(head_dim)
   float logit_scale = 1;      // of the logits
-  DType checkpoint_dtype = DType::kBF16;
-  TokenId bos_id = -1;           // -1: none
-  std::vector<TokenId> eos_ids;  // config.json's and generation_config.json's, ascending
-  GenerationDefaults generation;
 
   int q_width() const { return num_heads * head_dim; }
   int kv_width() const { return num_kv_heads * head_dim; }
