@@ -4,6 +4,7 @@
 #include <array>
 
 #include "kernels/cuda/ceilings.h"
+#include "base/check.h"
 #include "kernels/cuda/cuda_check.h"
 #include "kernels/cuda/launchers.h"
 
@@ -81,7 +82,7 @@ Result<Ceilings> measure_ceilings(Backend& backend, const DenseGemm& gemm, cudaS
   const TensorView out = TensorView::dense(to, DType::kBF16, kGemmSize, kGemmSize);
   const DenseAlgorithm guess = gemm.guesses(out, x, weight.value(), 1).front();
   const double gemm_ms =
-      median_ms(stream, [&] { gemm.run(out, x, weight.value(), guess, stream); });
+      median_ms(stream, [&] { SLUICE_CHECK(gemm.run(out, x, weight.value(), guess, stream)); });
   SLUICE_CUDA_CHECK(cudaStreamSynchronize(stream));
   const auto bytes = static_cast<double>(kMemoryBytes);
   const auto size = static_cast<double>(kGemmSize);

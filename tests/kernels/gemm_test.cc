@@ -105,6 +105,26 @@ TEST_P(Gemm, BatchInvariant) {
   }
 }
 
+// Kernels are chosen for row counts in buckets; one that a lone row likes may refuse sixteen.
+TEST_P(Gemm, ALoneRowsKernelIsNotForcedOnMoreRows) {
+  constexpr int64_t kIn = 256, kOut = 1024;
+  std::mt19937 rng(5);
+  for (const DType dtype : kDTypes) {
+    const auto w = random_values(kOut * kIn, dtype, rng);
+    const Weight weight = make_weight(backend(), w, kOut, kIn, dtype);
+    for (const int64_t rows : {1, 13, 16, 9, 2, 1, 17, 32, 25, 130, 255, 200}) {
+      const auto x = random_values(rows * kIn, dtype, rng);
+      DeviceTensor xs(backend(), dtype, rows, kIn), ys(backend(), DType::kF32, rows, kOut);
+      xs.set(x);
+      backend().gemm(ys.view(), xs.view(), weight);
+      const auto all = ys.get();
+      const std::vector<double> last_x(x.end() - kIn, x.end()), last(all.end() - kOut, all.end());
+      expect_close(last, product(last_x, w, {1, kIn, kOut}),
+                   gemm_tolerance(kIn, 0.34, dtype, DType::kF32, backend().info().activations));
+    }
+  }
+}
+
 // Large enough for several rounds, jobs and threads.
 TEST_P(Gemm, LargeProductMatchesItsRowsAlone) {
   constexpr int64_t kIn = 512, kOut = 128, kTokens = 1500;

@@ -114,16 +114,19 @@ bool DenseGemm::takes(const DenseAlgorithm& algorithm, TensorView out, TensorVie
          result.workspaceSize <= state_->workspace_bytes;
 }
 
-void DenseGemm::run(TensorView out, TensorView x, const Weight& weight,
+bool DenseGemm::run(TensorView out, TensorView x, const Weight& weight,
                     const DenseAlgorithm& algorithm, cudaStream_t stream) const {
   SLUICE_CHECK(x.dtype == weight.dtype);
   Product product(out, x, weight);
   const auto algo = std::bit_cast<cublasLtMatmulAlgo_t>(algorithm);
   const float one = 1, zero = 0;
-  check(cublasLtMatmul(state_->handle, &product.operation, &one, weight.storage.data(),
-                       &product.weight, x.data, &product.x, &zero, out.data, &product.out, out.data,
-                       &product.out, &algo, state_->workspace, state_->workspace_bytes, stream),
-        "cublasLtMatmul");
+  const cublasStatus_t status =
+      cublasLtMatmul(state_->handle, &product.operation, &one, weight.storage.data(),
+                     &product.weight, x.data, &product.x, &zero, out.data, &product.out, out.data,
+                     &product.out, &algo, state_->workspace, state_->workspace_bytes, stream);
+  if (status == CUBLAS_STATUS_NOT_SUPPORTED) return false;
+  check(status, "cublasLtMatmul");
+  return true;
 }
 
 }  // namespace sluice::cuda

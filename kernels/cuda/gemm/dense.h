@@ -35,9 +35,10 @@ class DenseGemm {
   // True where `algorithm` can compute this product in the workspace.
   bool takes(const DenseAlgorithm& algorithm, TensorView out, TensorView x,
              const Weight& weight) const;
-  // out = x * weight^T; weight row-major [out.cols, x.cols].
-  void run(TensorView out, TensorView x, const Weight& weight, const DenseAlgorithm& algorithm,
-           cudaStream_t stream) const;
+  // out = x * weight^T; weight row-major [out.cols, x.cols]. False, and nothing happens, where
+  // `algorithm` cannot compute it.
+  [[nodiscard]] bool run(TensorView out, TensorView x, const Weight& weight,
+                         const DenseAlgorithm& algorithm, cudaStream_t stream) const;
 
  private:
   struct State;

@@ -5,6 +5,7 @@
 #include <chrono>
 #include <cmath>
 
+#include "base/check.h"
 #include "base/log.h"
 #include "base/text.h"
 #include "kernels/cuda/cuda_check.h"
@@ -93,7 +94,11 @@ void Gemm::run(TensorView out, TensorView x, const Weight& weight) {
   if (fits_skinny_gemm(out, x, weight))
     return launch_skinny_gemm(out, x, weight, num_sms_, stream_);
   if (!DenseGemm::fits(out, x)) return launch_plain_gemm(out, x, weight, stream_);
-  run(out, x, weight, choose(out, x, weight));
+  if (run(out, x, weight, choose(out, x, weight))) return;
+  // What suits one row count of a bucket need not suit another: sixteen rows, and a lone one.
+  const DenseAlgorithm suited = dense_.guesses(out, x, weight, 1).front();
+  guesses_.add(shape_of(out, x), suited);
+  SLUICE_CHECK(dense_.run(out, x, weight, suited, stream_));
 }
 
 GemmChoice Gemm::choose(TensorView out, TensorView x, const Weight& weight) {
@@ -122,10 +127,12 @@ bool Gemm::run_gated(TensorView out, TensorView x, const Weight& weight) {
   return true;
 }
 
-void Gemm::run(TensorView out, TensorView x, const Weight& weight, const GemmChoice& choice) const {
-  if (const auto* cut = std::get_if<RingCut>(&choice))
-    return ring_.run(out, x, weight, *cut, stream_);
-  dense_.run(out, x, weight, std::get<DenseAlgorithm>(choice), stream_);
+bool Gemm::run(TensorView out, TensorView x, const Weight& weight, const GemmChoice& choice) const {
+  if (const auto* cut = std::get_if<RingCut>(&choice)) {
+    ring_.run(out, x, weight, *cut, stream_);
+    return true;
+  }
+  return dense_.run(out, x, weight, std::get<DenseAlgorithm>(choice), stream_);
 }
 
 std::vector<GemmChoice> Gemm::candidates(TensorView out, TensorView x, const Weight& weight) const {
@@ -182,11 +189,11 @@ GemmChoice Gemm::fastest(TensorView out, TensorView x,
 
 float Gemm::milliseconds(TensorView out, TensorView x, std::span<const Weight* const> weights,
                          const GemmChoice& choice) const {
-  run(out, x, *weights.front(), choice);  // loads the kernel
+  if (!run(out, x, *weights.front(), choice)) return INFINITY;  // loads the kernel
   Recording recording(stream_, [&] {
     for (int i = 0; i < kProducts; ++i) {
       launch_convert(x, x, stream_);
-      run(out, x, *weights[static_cast<size_t>(i) % weights.size()], choice);
+      SLUICE_CHECK(run(out, x, *weights[static_cast<size_t>(i) % weights.size()], choice));
     }
   });
   recording.milliseconds();

@@ -42,7 +42,9 @@ class Gemm {
   const DenseGemm& dense() const { return dense_; }
 
  private:
-  void run(TensorView out, TensorView x, const Weight& weight, const GemmChoice& choice) const;
+  // False, and nothing happens, where the chosen kernel cannot compute it.
+  [[nodiscard]] bool run(TensorView out, TensorView x, const Weight& weight,
+                         const GemmChoice& choice) const;
   // For a product that neither skinny.cu nor plain.cu serves.
   GemmChoice choose(TensorView out, TensorView x, const Weight& weight);
   // What could compute the product and its like in the row bucket, the likeliest to be fast first.
