@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <array>
 
-#include "kernels/cuda/ceilings.h"
 #include "base/check.h"
+#include "kernels/cuda/ceilings.h"
 #include "kernels/cuda/cuda_check.h"
 #include "kernels/cuda/launchers.h"
 
