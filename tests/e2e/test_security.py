@@ -74,7 +74,8 @@ def test_grpc_asks_for_a_key_too(keyed, server):
                 assert error.value.code() == grpc.StatusCode.UNAUTHENTICATED
         assert client.GetModel(metadata=[("authorization", f"Bearer {KEY}")]).names == [MODEL_NAME]
         check = health_pb2_grpc.HealthStub(client.channel).Check
-        assert check(health_pb2.HealthCheckRequest(service=SERVICE), timeout=10).status == 1
+        # It follows readiness a moment later.
+        wait_for(lambda: check(health_pb2.HealthCheckRequest(service=SERVICE), timeout=10).status == 1, 5, "health, without a key")
 
 
 def test_reflection_asks_for_a_key_too(keyed):
