@@ -6,13 +6,12 @@
 #include <algorithm>
 #include <cstdint>
 #include <exception>
-#include <functional>
-#include <unordered_map>
 #include <utility>
 
 #include "base/check.h"
 #include "base/text.h"
 #include "engine/model/json_text.h"
+#include "server/text/control_tokens.h"
 #include "server/text/sentencepiece_check.h"
 #include "server/text/tokenizer.h"
 
@@ -116,19 +115,10 @@ class SentencePieceTokenizer final : public Tokenizer {
   int vocab_size() const override { return static_cast<int>(entries_.size()); }
 
   std::optional<TokenId> control_id(std::string_view spelling) const override {
-    const auto found = controls_.find(std::string(spelling));
-    if (found == controls_.end()) return std::nullopt;
-    return found->second;
+    return controls_.find(spelling);
   }
   std::optional<TokenId> control_at(std::string_view text, size_t* length) const override {
-    for (const size_t candidate : control_lengths_) {
-      if (candidate > text.size()) continue;
-      if (const auto id = control_id(text.substr(0, candidate))) {
-        *length = candidate;
-        return id;
-      }
-    }
-    return std::nullopt;
+    return controls_.at(text, length);
   }
   std::string spelling(TokenId id) const override { return entry_of(id).spelling; }
   bool is_control(TokenId id) const override { return entry_of(id).control; }
@@ -191,16 +181,12 @@ class SentencePieceTokenizer final : public Tokenizer {
       } else if (piece.type() == Piece::CONTROL || piece.type() == Piece::UNKNOWN) {
         entry.control = true;
         entry.bytes = piece.piece();
-        controls_.emplace(piece.piece(), id);
-        control_lengths_.push_back(piece.piece().size());
+        controls_.add(piece.piece(), id);
       } else {
         entry.bytes = replace_space_symbols(piece.piece());
       }
       entries_.push_back(std::move(entry));
     }
-    std::sort(control_lengths_.begin(), control_lengths_.end(), std::greater<>());
-    control_lengths_.erase(std::unique(control_lengths_.begin(), control_lengths_.end()),
-                           control_lengths_.end());
   }
 
   static void append(const SentencePieceProcessor& processor, const std::string& text,
@@ -220,9 +206,8 @@ class SentencePieceTokenizer final : public Tokenizer {
   bool prefix_space_ = false;
   bool prefix_every_piece_ = false;
   size_t max_bytes_per_token_ = 0;
-  std::vector<Entry> entries_;                         // [vocab_size]
-  std::unordered_map<std::string, TokenId> controls_;  // by spelling
-  std::vector<size_t> control_lengths_;                // of their spellings, descending, distinct
+  std::vector<Entry> entries_;  // [vocab_size]
+  ControlTokens controls_;
 };
 
 }  // namespace

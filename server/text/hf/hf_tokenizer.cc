@@ -2,12 +2,11 @@
 #include "server/text/hf/hf_tokenizer.h"
 
 #include <algorithm>
-#include <functional>
 #include <optional>
-#include <unordered_map>
 #include <utility>
 
 #include "base/check.h"
+#include "server/text/control_tokens.h"
 
 namespace sluice {
 namespace {
@@ -48,13 +47,9 @@ class HfTokenizer final : public Tokenizer {
       parts_.spellings[static_cast<size_t>(token.id)] = token.content;
       if (!token.special) continue;
       control_[static_cast<size_t>(token.id)] = true;
-      controls_.emplace(token.content, token.id);
-      control_lengths_.push_back(token.content.size());
+      controls_.add(token.content, token.id);
     }
     for (size_t id = 0; id < size; ++id) bytes_.push_back(make_bytes(static_cast<TokenId>(id)));
-    std::sort(control_lengths_.begin(), control_lengths_.end(), std::greater<>());
-    control_lengths_.erase(std::unique(control_lengths_.begin(), control_lengths_.end()),
-                           control_lengths_.end());
   }
 
   using Tokenizer::encode;
@@ -78,19 +73,10 @@ class HfTokenizer final : public Tokenizer {
   size_t max_bytes_per_token() const override { return parts_.max_bytes_per_token; }
   int vocab_size() const override { return static_cast<int>(bytes_.size()); }
   std::optional<TokenId> control_id(std::string_view spelling) const override {
-    const auto found = controls_.find(std::string(spelling));
-    if (found == controls_.end()) return std::nullopt;
-    return found->second;
+    return controls_.find(spelling);
   }
   std::optional<TokenId> control_at(std::string_view text, size_t* length) const override {
-    for (const size_t candidate : control_lengths_) {
-      if (candidate > text.size()) continue;
-      if (const auto id = control_id(text.substr(0, candidate))) {
-        *length = candidate;
-        return id;
-      }
-    }
-    return std::nullopt;
+    return controls_.at(text, length);
   }
   std::string spelling(TokenId id) const override {
     SLUICE_CHECK(id >= 0 && id < vocab_size());
@@ -175,10 +161,9 @@ class HfTokenizer final : public Tokenizer {
 
   HfTokenizerParts parts_;
   AddedTokens added_;
-  std::vector<std::string> bytes_;                     // [vocab_size]; a control token's spelling
-  std::vector<bool> control_;                          // [vocab_size]
-  std::unordered_map<std::string, TokenId> controls_;  // by spelling
-  std::vector<size_t> control_lengths_;                // of their spellings, descending, distinct
+  std::vector<std::string> bytes_;  // [vocab_size]; a control token's spelling
+  std::vector<bool> control_;       // [vocab_size]
+  ControlTokens controls_;
 };
 
 }  // namespace
