@@ -211,8 +211,11 @@ TEST_P(Sample, APendingTokenEqualsAKnownOne) {
     pending.back().pending = r;
     const auto found = std::find_if(row.history.begin(), row.history.end(),
                                     [&](const auto& entry) { return entry.first == token; });
-    if (found == row.history.end()) row.history.emplace_back(token, 0);
-    ++(found == row.history.end() ? row.history.back() : *found).second;
+    if (found != row.history.end()) {
+      ++found->second;
+    } else {
+      row.history.emplace_back(token, 1);
+    }
     known.push_back(row);
   }
   const Results want = sample(known), got = sample(pending, before);
