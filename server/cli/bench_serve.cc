@@ -64,7 +64,7 @@ void add_options(OptionSet& set, ServeBenchOptions& options) {
 
 struct Sample {
   SteadyClock::time_point sent;
-  std::vector<SteadyClock::time_point> arrivals;  // of events with text
+  std::vector<SteadyClock::time_point> arrivals;  // of events, one a token or more
   int64_t tokens = 0;
   std::string failure;
 };
@@ -155,14 +155,14 @@ class ServeBench {
     } else if (answer.value().code != 200) {
       sample.failure = str("status ", answer.value().code, ": ", answer.value().body);
     } else if (sample.arrivals.empty()) {
-      sample.failure = "the answer holds no text";
+      sample.failure = "the answer holds no token";
     } else if (sample.tokens == 0) {  // a server without usage: an event is a token
       sample.tokens = static_cast<int64_t>(sample.arrivals.size());
     }
     return sample;
   }
 
-  // One event: its time if it brings text; the number of tokens from the usage at the end.
+  // One event: its time if it is of a choice; the last usage has the number of tokens.
   static void take(std::string_view data, Sample& sample) {
     const auto now = SteadyClock::now();
     const auto json = nlohmann::json::parse(data, nullptr, false);
