@@ -8,6 +8,7 @@
 
 #include "base/text.h"
 #include "server/cli/command.h"
+#include "server/cli/prompt_options.h"
 
 namespace sluice {
 namespace {
@@ -15,14 +16,12 @@ namespace {
 constexpr const char* kGroup = "Client";
 
 struct ClientOptions {
-  std::string prompt;
+  PromptOptions ask;
   std::string server = "127.0.0.1:50051";
   std::string api_key;
   std::string ca_certs;
   std::string model;
   bool raw = false;
-  int64_t max_tokens = 0;
-  double temperature = -1;
   double timeout_s = 600;
   bool stats = false;
 };
@@ -58,31 +57,12 @@ void add_connection_options(OptionSet& set, ClientOptions& options) {
 }
 
 void add_request_options(OptionSet& set, ClientOptions& options) {
-  set.add({.name = "prompt",
-           .group = kGroup,
-           .target = &options.prompt,
-           .help = "A user's message; - reads it from standard input",
-           .positional = true,
-           .command_line_only = true});
+  options.ask.add_to(set, kGroup, /*positional=*/true,
+                     "A user's message; - reads it from standard input");
   set.add({.name = "raw",
            .group = kGroup,
            .target = &options.raw,
            .help = "The prompt is a text to continue, not a message",
-           .command_line_only = true});
-  set.add({.name = "max-tokens",
-           .group = kGroup,
-           .target = &options.max_tokens,
-           .help = "Most tokens of the answer; auto: what fits into the model's length",
-           .min = 1,
-           .max = 1 << 24,
-           .zero_is_auto = true,
-           .command_line_only = true});
-  set.add({.name = "temperature",
-           .group = kGroup,
-           .target = &options.temperature,
-           .help = "0: the most likely token each time; -1: as the model recommends",
-           .min = -1,
-           .max = 2,
            .command_line_only = true});
   set.add({.name = "stats",
            .group = kGroup,
@@ -92,9 +72,7 @@ void add_request_options(OptionSet& set, ClientOptions& options) {
 }
 
 v1::GenerateRequest make_request(const ClientOptions& options) {
-  const std::string prompt = options.prompt == "-"
-                                 ? std::string(std::istreambuf_iterator<char>(std::cin), {})
-                                 : options.prompt;
+  const std::string prompt = options.ask.text();
   v1::GenerateRequest request;
   request.set_model(options.model);
   if (options.raw) {
@@ -105,8 +83,9 @@ v1::GenerateRequest make_request(const ClientOptions& options) {
     message->set_content(prompt);
   }
   v1::SamplingParams& sampling = *request.mutable_sampling();
-  if (options.max_tokens > 0) sampling.set_max_tokens(options.max_tokens);
-  if (options.temperature >= 0) sampling.set_temperature(static_cast<float>(options.temperature));
+  if (options.ask.max_tokens > 0) sampling.set_max_tokens(options.ask.max_tokens);
+  if (options.ask.temperature >= 0)
+    sampling.set_temperature(static_cast<float>(options.ask.temperature));
   return request;
 }
 
@@ -157,7 +136,7 @@ int run_client(const Arguments& arguments) {
   add_request_options(set, options);
   add_connection_options(set, options);
   if (const auto status = read_options(set, arguments)) return *status;
-  if (options.prompt.empty()) {
+  if (options.ask.prompt.empty()) {
     return fail(invalid_argument("the prompt is empty; give it a text, or - for standard input"));
   }
   const grpc::Status status = ask(options);

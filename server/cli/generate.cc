@@ -1,10 +1,10 @@
 // `sluice generate`: one answer, written as it comes, without a server.
 #include <iostream>
-#include <iterator>
 
 #include "base/log.h"
 #include "base/text.h"
 #include "server/cli/command.h"
+#include "server/cli/prompt_options.h"
 #include "server/cli/serving.h"
 #include "server/local_service.h"
 
@@ -15,39 +15,19 @@ constexpr const char* kGroup = "Generate";
 constexpr std::chrono::milliseconds kPatience{1000};  // of one wait; then it waits again
 
 struct GenerateOptions {
-  std::string prompt;
+  PromptOptions ask;
   bool chat = false;
-  int64_t max_tokens = 0;
-  double temperature = -1;
   double top_p = -1;
   bool ignore_eos = false;
 };
 
 void add_options(OptionSet& set, GenerateOptions& options) {
-  set.add({.name = "prompt",
-           .group = kGroup,
-           .target = &options.prompt,
-           .help = "Text to continue; - reads it from standard input",
-           .command_line_only = true});
+  options.ask.add_to(set, kGroup, /*positional=*/false,
+                     "Text to continue; - reads it from standard input");
   set.add({.name = "chat",
            .group = kGroup,
            .target = &options.chat,
            .help = "The prompt is a user's message, put into the model's chat template",
-           .command_line_only = true});
-  set.add({.name = "max-tokens",
-           .group = kGroup,
-           .target = &options.max_tokens,
-           .help = "Most tokens of the answer; auto: what fits into the model's length",
-           .min = 1,
-           .max = 1 << 24,
-           .zero_is_auto = true,
-           .command_line_only = true});
-  set.add({.name = "temperature",
-           .group = kGroup,
-           .target = &options.temperature,
-           .help = "0: the most likely token each time; -1: as the model recommends",
-           .min = -1,
-           .max = 2,
            .command_line_only = true});
   set.add({.name = "top-p",
            .group = kGroup,
@@ -66,23 +46,21 @@ void add_options(OptionSet& set, GenerateOptions& options) {
 GenerateCall make_call(const GenerateOptions& options, const ServerConfig& config,
                        const SamplingParams& defaults) {
   GenerateCall call;
-  const std::string prompt = options.prompt == "-"
-                                 ? std::string(std::istreambuf_iterator<char>(std::cin), {})
-                                 : options.prompt;
+  const std::string prompt = options.ask.text();
   if (options.chat) {
     call.prompt = std::vector<ChatMessage>{{.role = "user", .content = prompt, .name = {}}};
   } else {
     call.prompt = prompt;
   }
   call.sampling = defaults;
-  if (options.temperature >= 0) {
-    call.sampling.temperature = static_cast<float>(options.temperature);
+  if (options.ask.temperature >= 0) {
+    call.sampling.temperature = static_cast<float>(options.ask.temperature);
   }
   if (options.top_p >= 0) call.sampling.top_p = static_cast<float>(options.top_p);
   call.sampling.ignore_eos = options.ignore_eos;
   call.sampling.seed = static_cast<uint64_t>(config.seed);
-  call.max_tokens_given = options.max_tokens > 0;
-  if (call.max_tokens_given) call.sampling.max_tokens = options.max_tokens;
+  call.max_tokens_given = options.ask.max_tokens > 0;
+  if (call.max_tokens_given) call.sampling.max_tokens = options.ask.max_tokens;
   return call;
 }
 
@@ -110,7 +88,7 @@ int run_generate(const Arguments& arguments) {
   add_engine_options(set, config);
   if (const auto status = read_options(set, arguments)) return *status;
   if (const Status status = set_log_level(config.log_level); !status.ok()) return fail(status);
-  if (options.prompt.empty()) {
+  if (options.ask.prompt.empty()) {
     return fail(invalid_argument("--prompt is empty; give it a text, or - for standard input"));
   }
 
