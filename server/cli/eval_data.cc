@@ -52,7 +52,7 @@ void compare(double expected, double found, GoldenVerdict& verdict) {
 
 }  // namespace
 
-GoldenVerdict judge(const GoldenCase& golden, const Completion& completion) {
+GoldenVerdict judge(const GoldenCase& golden, const Completion& completion, double tolerance) {
   GoldenVerdict verdict;
   const size_t steps =
       std::min({golden.greedy_ids.size(), completion.tokens.size(), completion.logprobs.size()});
@@ -62,7 +62,7 @@ GoldenVerdict judge(const GoldenCase& golden, const Completion& completion) {
   }
   verdict.num_equal = static_cast<int64_t>(step);
   verdict.ids_ok = step == golden.greedy_ids.size() ||
-                   (step < completion.tokens.size() && golden.top2_gap[step] < kNearTie);
+                   (step < completion.tokens.size() && golden.top2_gap[step] < tolerance);
   if (completion.logprobs.empty()) return verdict;
   for (const TopLogprob& top : completion.logprobs.front().top) {
     const auto found = std::find(golden.top_ids.begin(), golden.top_ids.end(), top.id);

@@ -22,18 +22,16 @@ struct GoldenCase {
   std::vector<double> top2_gap;  // best logprob less the second best, a value a step
 };
 
-// Where the best two tokens lie closer than this, either may be chosen.
-inline constexpr double kNearTie = 0.05;
-
 struct GoldenVerdict {
   int64_t num_equal = 0;  // leading ids that agree
-  bool ids_ok = false;    // all do, or the first that differs is a near tie
+  bool ids_ok = false;    // all do, or the first that differs is a near tie of the best two
   double error = 0;  // largest of logprobs, over the leading ids and the first step's best ones
 };
 
 // `completion` is greedy, with logprobs and the best ones beside them, as long as the case's
-// answer.
-GoldenVerdict judge(const GoldenCase& golden, const Completion& completion);
+// answer. Either of two tokens may be chosen whose logprobs lie closer than `tolerance`, by which
+// each may be off.
+GoldenVerdict judge(const GoldenCase& golden, const Completion& completion, double tolerance);
 
 // A question about a text that the prompt holds.
 struct RetrievalCase {

@@ -57,7 +57,7 @@ bool judge_all(const std::vector<GoldenCase>& cases, const std::vector<Completio
                double tolerance, Report& report) {
   int64_t passed = 0;
   for (size_t i = 0; i < cases.size(); ++i) {
-    const GoldenVerdict verdict = judge(cases[i], completions[i]);
+    const GoldenVerdict verdict = judge(cases[i], completions[i], tolerance);
     const bool ok = verdict.ids_ok && verdict.error <= tolerance;
     passed += ok ? 1 : 0;
     const auto length = static_cast<int64_t>(cases[i].greedy_ids.size());
