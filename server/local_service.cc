@@ -167,6 +167,9 @@ Result<std::unique_ptr<Generation>> LocalService::generate(GenerateCall call) {
   }
   const ServedModel& model = *opened.value();
   SLUICE_RETURN_IF_ERROR(check_call(call, options_.limits));
+  if (call.grammar) {
+    return Status(StatusCode::kUnimplemented, "grammars are not applied yet", call.grammar->field);
+  }
   Result<std::vector<TokenId>> prompt = prompt_ids(model, call);
   if (!prompt.ok()) return prompt.status();
 

@@ -17,6 +17,7 @@
 #include "engine/engine_stats.h"
 #include "engine/output_stream.h"
 #include "engine/sampling_params.h"
+#include "server/grammar/grammar_spec.h"
 #include "server/text/json_value.h"
 
 namespace sluice {
@@ -39,8 +40,9 @@ struct GenerateCall {
   std::shared_ptr<const JsonValue> tools{}, template_variables{};
   bool add_special_tokens = true;  // text prompts: the tokenizer's bos, if it adds one
   SamplingParams sampling;
-  bool max_tokens_given = false;  // else: what fits into the model's length
-  std::vector<std::string> stop;  // stop strings; not part of the text
+  std::optional<GrammarSpec> grammar;  // the form that every choice must have
+  bool max_tokens_given = false;       // else: what fits into the model's length
+  std::vector<std::string> stop;       // stop strings; not part of the text
   bool include_stop_str_in_output = false;
   bool skip_special_tokens = true;
   int priority = 0;
