@@ -29,6 +29,7 @@ constexpr Command kCommands[] = {
     {"bench", "throughput", "time many requests, no server", run_bench_throughput},
     {"bench", "tokenizer", "time a tokenizer, no model", run_bench_tokenizer},
     {"bench", "serve", "load a running server over HTTP", run_bench_serve},
+    {"bench", "frontend", "time HTTP and gRPC streams, no model", run_bench_frontend},
     {"eval", "golden", "compare with a reference's answers", run_eval_golden},
     {"eval", "retrieval", "count right answers about long texts", run_eval_retrieval},
     {"eval", "perplexity", "score a text", run_eval_perplexity},

@@ -47,7 +47,7 @@ RULES = [
     Rule(r"pcre2", r"server/text/", "PCRE2 stays behind one file", one_file=True),
     Rule(r"utf8proc", r"server/text/", "utf8proc stays behind one file", one_file=True),
     Rule(r"boost/", r"server/http/|server/bench/", "sockets only in server/http/ and the bench client"),
-    Rule(r"grpc|sluice/.*\.pb\.h$", r"server/grpc/|server/cli/client\.cc$", "RPC and proto only in server/grpc/ and its client"),
+    Rule(r"grpc|sluice/.*\.pb\.h$", r"server/grpc/|server/cli/(client|stream_clients)\.cc$", "RPC and proto only in server/grpc/ and its clients"),
     Rule(r"(hwy/|oneapi/dnnl|cblas|immintrin)", r"kernels/cpu/", "CPU kernels only under kernels/cpu/"),
 ]
 

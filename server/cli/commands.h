@@ -19,6 +19,7 @@ int run_serve(const Arguments& arguments);
 int run_client(const Arguments& arguments);
 int run_healthcheck(const Arguments& arguments);
 int run_generate(const Arguments& arguments);
+int run_bench_frontend(const Arguments& arguments);
 int run_bench_kernels(const Arguments& arguments);
 int run_bench_latency(const Arguments& arguments);
 int run_bench_throughput(const Arguments& arguments);

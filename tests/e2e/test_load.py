@@ -1,10 +1,12 @@
 """Many at once: clients that leave, clients that do not read, and that nobody else notices."""
 import contextlib
+import json
 import random
 import selectors
+import subprocess
 import threading
 
-from harness import stream_request, stream_text, wait_for
+from harness import BINARY, SOCKET_LIMIT_S, stream_request, stream_text, wait_for
 
 NUM_STREAMS = 200
 NUM_CLIENTS = 32
@@ -97,3 +99,14 @@ def test_a_byte_a_second_beside_thirty_two_clients(server):
         crawler.join()
         assert all(read), "the slow client was cut off while others were served"
     server.wait_until_idle()
+
+
+def test_the_bench_of_the_fronts_reads_every_token(tmp_path):
+    found = tmp_path / "found.json"
+    command = [BINARY, "bench", "frontend", "--streams", "4", "--output-len", "50", "--step-ms", "2", "--json", found]
+    subprocess.run(command, check=True, timeout=SOCKET_LIMIT_S)
+    rows = json.loads(found.read_text())["results"]
+    assert [(row["front"], row["streams"]) for row in rows] == [("http", 4), ("grpc", 4)]
+    for row in rows:
+        assert row["tokens"] > 0 and row["tokens_per_cpu_s"] > 0
+        assert 0 < row["events_per_token"] <= 1
