@@ -1,6 +1,8 @@
 // Engine: its thread-safe ends and the turn of the loop. engine_outcomes.cc has the ways out.
 #include "engine/engine.h"
 
+#include <pthread.h>
+
 #include <algorithm>
 #include <utility>
 
@@ -83,6 +85,7 @@ EngineStats Engine::stats() const {
 // ---- the loop ----
 
 void Engine::loop() {
+  pthread_setname_np(pthread_self(), "sluice-engine");  // in top -H and debuggers
   do {
     turn(idle() ? kIdlePatience : std::chrono::milliseconds(0));
   } while (!queue_closed_ || !idle());

@@ -41,4 +41,15 @@ Status ApiKeys::check(std::string_view authorization) const {
           "a valid API key is needed: send it as \"Authorization: Bearer KEY\""};
 }
 
+void AccessGate::replace(ApiKeys keys) {
+  auto fresh = std::make_shared<const ApiKeys>(std::move(keys));
+  const std::scoped_lock lock(mutex_);
+  keys_ = std::move(fresh);
+}
+
+std::shared_ptr<const ApiKeys> AccessGate::current() const {
+  const std::scoped_lock lock(mutex_);
+  return keys_;
+}
+
 }  // namespace sluice

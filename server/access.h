@@ -1,6 +1,8 @@
-// ApiKeys: the one gate for keys, before HTTP and gRPC alike.
+// AccessGate: the one gate for keys, before HTTP and gRPC alike.
 #pragma once
 
+#include <memory>
+#include <mutex>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -22,6 +24,24 @@ class ApiKeys {
 
  private:
   std::vector<std::string> keys_;
+};
+
+// The keys that hold at the moment. Thread-safe; the fronts share one.
+class AccessGate {
+ public:
+  AccessGate() = default;  // no keys
+  explicit AccessGate(ApiKeys keys) { replace(std::move(keys)); }
+
+  Status check(std::string_view authorization) const { return current()->check(authorization); }
+  bool has_keys() const { return !current()->empty(); }
+  // Calls that have passed the gate go on.
+  void replace(ApiKeys keys);
+
+ private:
+  std::shared_ptr<const ApiKeys> current() const;
+
+  mutable std::mutex mutex_;
+  std::shared_ptr<const ApiKeys> keys_ = std::make_shared<ApiKeys>();  // guarded by mutex_
 };
 
 }  // namespace sluice

@@ -106,6 +106,7 @@ Result<Fronts> open_fronts(Service& service, Metrics& metrics, const ServerConfi
 
   Fronts fronts;
   fronts.tls = tls->on();
+  fronts.access = std::make_shared<AccessGate>(std::move(keys).value());
   if (!config.request_log.empty()) {
     Result<std::unique_ptr<RequestLog>> log = RequestLog::open(config.request_log);
     if (!log.ok()) return log.status();
@@ -114,7 +115,7 @@ Result<Fronts> open_fronts(Service& service, Metrics& metrics, const ServerConfi
 
   HttpOptions for_http = http_options(config);
   for_http.request_log = fronts.request_log.get();
-  for_http.api_keys = keys.value();
+  for_http.access = fronts.access;
   for_http.tls = tls.value();
   Result<std::unique_ptr<HttpFrontend>> http = HttpFrontend::start(service, metrics, for_http);
   if (!http.ok()) return http.status();
@@ -123,7 +124,7 @@ Result<Fronts> open_fronts(Service& service, Metrics& metrics, const ServerConfi
 
   GrpcOptions for_grpc = grpc_options(config);
   for_grpc.request_log = fronts.request_log.get();
-  for_grpc.api_keys = std::move(keys).value();
+  for_grpc.access = fronts.access;
   for_grpc.tls = std::move(tls).value();
   Result<std::unique_ptr<GrpcFrontend>> grpc = GrpcFrontend::start(service, metrics, for_grpc);
   if (!grpc.ok()) return grpc.status();

@@ -16,6 +16,7 @@ namespace sluice {
 
 struct Fronts {
   std::unique_ptr<RequestLog> request_log;  // null: none; the ports use it
+  std::shared_ptr<AccessGate> access;       // of both
   std::unique_ptr<HttpFrontend> http;
   std::unique_ptr<GrpcFrontend> grpc;  // null: --grpc-port 0
   bool tls = false;

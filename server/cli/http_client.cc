@@ -1,17 +1,10 @@
-// Plain POSIX sockets; the body by Content-Length, in chunks, or up to the end of the connection.
+// The body by Content-Length, in chunks, or up to the end of the connection.
 #include "server/cli/http_client.h"
 
-#include <netdb.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
-#include <sys/socket.h>
-#include <unistd.h>
-
 #include <algorithm>
-#include <cerrno>
 #include <charconv>
 #include <cstdint>
-#include <cstring>
+#include <memory>
 #include <optional>
 
 #include "base/text.h"
@@ -22,69 +15,15 @@ namespace {
 constexpr size_t kMaxHeaderBytes = 64 * 1024;
 constexpr size_t kMaxBodyBytes = size_t{64} << 20;  // of an answer that is kept
 
-Status broken(const HttpTarget& target, const std::string& why) {
-  return {StatusCode::kUnavailable, str(target.host, ":", target.port, ": ", why)};
-}
-
-class Socket {
- public:
-  explicit Socket(int fd) : fd_(fd) {}
-  Socket(const Socket&) = delete;
-  Socket& operator=(const Socket&) = delete;
-  ~Socket() {
-    if (fd_ >= 0) close(fd_);
-  }
-  int fd() const { return fd_; }
-
- private:
-  int fd_;
-};
-
-int connect_to(const HttpTarget& target) {
-  addrinfo hints{};
-  hints.ai_socktype = SOCK_STREAM;
-  addrinfo* found = nullptr;
-  if (getaddrinfo(target.host.c_str(), str(target.port).c_str(), &hints, &found) != 0) return -1;
-  int fd = -1;
-  for (const addrinfo* at = found; at != nullptr && fd < 0; at = at->ai_next) {
-    fd = socket(at->ai_family, at->ai_socktype | SOCK_CLOEXEC, at->ai_protocol);
-    if (fd >= 0 && connect(fd, at->ai_addr, at->ai_addrlen) != 0) {
-      close(fd);
-      fd = -1;
-    }
-  }
-  freeaddrinfo(found);
-  if (fd < 0) return fd;
-  const int on = 1;
-  const timeval limit{.tv_sec = target.timeout.count(), .tv_usec = 0};
-  setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-  setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
-  setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
-  return fd;
-}
-
-bool send_all(int fd, std::string_view bytes) {
-  while (!bytes.empty()) {
-    const ssize_t sent = send(fd, bytes.data(), bytes.size(), MSG_NOSIGNAL);
-    if (sent < 0 && errno == EINTR) continue;
-    if (sent <= 0) return false;
-    bytes.remove_prefix(static_cast<size_t>(sent));
-  }
-  return true;
-}
-
 // Bytes that have come and are not used up yet.
 class Reader {
  public:
-  explicit Reader(int fd) : fd_(fd) {}
+  explicit Reader(ClientChannel& channel) : channel_(channel) {}
 
   // Waits for more; false at the end of the connection, after an error, and after the time limit.
   bool fill() {
     char piece[16 * 1024];
-    ssize_t got = 0;
-    do {
-      got = recv(fd_, piece, sizeof piece, 0);
-    } while (got < 0 && errno == EINTR);
+    const ssize_t got = channel_.receive(piece, sizeof piece);
     if (got <= 0) return false;
     buffer_.append(piece, static_cast<size_t>(got));
     return true;
@@ -122,7 +61,7 @@ class Reader {
   }
 
  private:
-  int fd_;
+  ClientChannel& channel_;
   std::string buffer_;
   size_t used_ = 0;
 };
@@ -180,8 +119,8 @@ bool read_body(Reader& reader, const std::string& head,
 Result<HttpAnswer> http_request(const HttpTarget& target, std::string_view method,
                                 std::string_view path, std::string_view body,
                                 const std::function<void(std::string_view)>& on_body) {
-  const Socket socket(connect_to(target));
-  if (socket.fd() < 0) return broken(target, str("cannot connect: ", std::strerror(errno)));
+  const Result<std::unique_ptr<ClientChannel>> channel = open_channel(target);
+  if (!channel.ok()) return channel.status();
   std::string request = str(method, " ", path, " HTTP/1.1\r\nHost: ", target.host, ":", target.port,
                             "\r\nConnection: close\r\n");
   if (!body.empty()) {
@@ -189,12 +128,14 @@ Result<HttpAnswer> http_request(const HttpTarget& target, std::string_view metho
   }
   request += "\r\n";
   request += body;
-  if (!send_all(socket.fd(), request)) return broken(target, "cannot send the request");
+  if (!channel.value()->send_all(request)) {
+    return channel_failure(target, "cannot send the request");
+  }
 
-  Reader reader(socket.fd());
+  Reader reader(*channel.value());
   const std::optional<std::string> head = reader.until("\r\n\r\n");
   if (!head || !head->starts_with("HTTP/1.") || head->size() < 12) {
-    return broken(target, "sends no HTTP answer");
+    return channel_failure(target, "sends no HTTP answer");
   }
   HttpAnswer answer;
   answer.code =
@@ -207,7 +148,7 @@ Result<HttpAnswer> http_request(const HttpTarget& target, std::string_view metho
       answer.body += piece;
     }
   };
-  if (!read_body(reader, *head, take)) return broken(target, "broke off in its answer");
+  if (!read_body(reader, *head, take)) return channel_failure(target, "broke off in its answer");
   return answer;
 }
 

@@ -1,21 +1,15 @@
-// HttpClient: one HTTP/1.1 request over one connection, blocking, for the bench of a server. Not a
-// general client: no TLS, no redirects, no compression.
+// HttpClient: one HTTP/1.1 request over one connection, blocking, for the bench and the health
+// check of a server. Not a general client: no redirects, no compression.
 #pragma once
 
-#include <chrono>
 #include <functional>
 #include <string>
 #include <string_view>
 
 #include "base/status.h"
+#include "server/cli/client_channel.h"
 
 namespace sluice {
-
-struct HttpTarget {
-  std::string host;
-  int port = 0;
-  std::chrono::seconds timeout{600};  // of one wait for bytes
-};
 
 struct HttpAnswer {
   int code = 0;

@@ -8,6 +8,7 @@
 #include "server/cli/command.h"
 #include "server/cli/engine_watch.h"
 #include "server/cli/fronts.h"
+#include "server/cli/reload.h"
 #include "server/cli/serving.h"
 #include "server/cli/signals.h"
 #include "server/local_service.h"
@@ -63,7 +64,8 @@ void give_up(const std::string& state) {
   std::_Exit(kExitStalled);
 }
 
-int serve(const ServerConfig& config, SignalWatch& signals) {
+int serve(const Arguments& arguments, const OptionSet& options, const ServerConfig& config,
+          SignalWatch& signals) {
   const auto begin = SteadyClock::now();
   ServerConfig resolved = config;
   const Result<std::string> model_path = resolve_model(config.model);
@@ -76,6 +78,7 @@ int serve(const ServerConfig& config, SignalWatch& signals) {
   Metrics metrics(service.model().names.front());
   const Result<Fronts> fronts = open_fronts(service, metrics, config);
   if (!fronts.ok()) return fail(fronts.status());
+  const HangupHandler reloading(signals, [&] { reload(arguments, options, fronts.value()); });
 
   Result<std::unique_ptr<EngineAssembly>> assembled = assemble_engine(resolved);
   if (!assembled.ok()) return fail(assembled.status());
@@ -108,7 +111,7 @@ int run_serve(const Arguments& arguments) {
   if (const auto status = read_options(set, arguments)) return *status;
   if (const Status status = set_log_level(config.log_level); !status.ok()) return fail(status);
   SignalWatch signals;
-  return serve(config, signals);
+  return serve(arguments, set, config, signals);
 }
 
 }  // namespace sluice

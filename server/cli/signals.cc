@@ -4,6 +4,7 @@
 #include <pthread.h>
 
 #include <cstdlib>
+#include <utility>
 
 #include "base/check.h"
 #include "base/log.h"
@@ -14,6 +15,7 @@ SignalWatch::SignalWatch() {
   sigemptyset(&signals_);
   sigaddset(&signals_, SIGINT);
   sigaddset(&signals_, SIGTERM);
+  sigaddset(&signals_, SIGHUP);
   SLUICE_CHECK_EQ(pthread_sigmask(SIG_BLOCK, &signals_, nullptr), 0);
   thread_ = std::thread([this] { watch(); });
 }
@@ -35,12 +37,21 @@ int SignalWatch::wait() {
   return first_;
 }
 
+void SignalWatch::set_hangup_handler(std::function<void()> handler) {
+  const std::lock_guard lock(mutex_);
+  on_hangup_ = std::move(handler);
+}
+
 void SignalWatch::watch() {
   while (true) {
     int signal = 0;
     sigwait(&signals_, &signal);
     const std::lock_guard lock(mutex_);
     if (ending_) return;
+    if (signal == SIGHUP) {
+      if (on_hangup_) on_hangup_();
+      continue;
+    }
     if (!waiting_ || first_ != 0) {
       log_warning(first_ == 0 ? "stopped before it was ready" : "stopped without waiting");
       std::_Exit(128 + signal);

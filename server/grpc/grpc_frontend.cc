@@ -107,7 +107,7 @@ Status Frontend::listen() {
   const std::string address = address_of(front_.options);
   builder.AddListeningPort(address, credentials(front_.options.tls), &bound);
   builder.RegisterService(&inference_);
-  if (!front_.options.api_keys.empty()) guard_reflection(builder, front_.options.api_keys);
+  guard_reflection(builder, front_.options.access);
   server_ = builder.BuildAndStart();
   if (server_ == nullptr || bound == 0) {
     return {StatusCode::kUnavailable,

@@ -37,7 +37,7 @@ struct GrpcOptions {
   std::chrono::milliseconds min_ping_interval{10'000};   // clients that ping more often are cut off
   TlsFiles tls;
   RequestLog* request_log = nullptr;  // borrowed; null: none
-  ApiKeys api_keys;                   // guard every method but health
+  std::shared_ptr<const AccessGate> access = std::make_shared<AccessGate>();  // to all but health
 };
 
 class GrpcFrontend {

@@ -47,7 +47,7 @@ template <typename Work>
 grpc::ServerUnaryReactor* InferenceService::answer(grpc::CallbackServerContext* context,
                                                    std::string_view method, const Work& work) {
   const std::unique_ptr<CallRecord> record = begin(context, method, {});
-  Status status = front_.options.api_keys.check(metadata(*context, "authorization"));
+  Status status = front_.options.access->check(metadata(*context, "authorization"));
   if (status.ok()) status = guarded(work);
   record->end(status);
   grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
@@ -58,7 +58,7 @@ grpc::ServerUnaryReactor* InferenceService::answer(grpc::CallbackServerContext* 
 grpc::ServerWriteReactor<v1::GenerateResponse>* InferenceService::Generate(
     grpc::CallbackServerContext* context, const v1::GenerateRequest* request) {
   std::unique_ptr<CallRecord> record = begin(context, "Generate", request->request_id());
-  const Status access = front_.options.api_keys.check(metadata(*context, "authorization"));
+  const Status access = front_.options.access->check(metadata(*context, "authorization"));
   Result<std::unique_ptr<GenerationFeed>> feed =
       access.ok() ? guarded([&] { return submit(*request, *record); })
                   : Result<std::unique_ptr<GenerationFeed>>(access);

@@ -15,7 +15,8 @@ namespace hooks = grpc::experimental;
 
 class Guard final : public hooks::Interceptor {
  public:
-  Guard(const ApiKeys& keys, grpc::ServerContextBase* context) : keys_(keys), context_(context) {}
+  Guard(const AccessGate& access, grpc::ServerContextBase* context)
+      : access_(access), context_(context) {}
 
   void Intercept(hooks::InterceptorBatchMethods* methods) override {
     if (methods->QueryInterceptionHookPoint(
@@ -25,35 +26,35 @@ class Guard final : public hooks::Interceptor {
       const std::string_view given = key == metadata->end()
                                          ? std::string_view()
                                          : std::string_view(key->second.data(), key->second.size());
-      if (!keys_.check(given).ok()) context_->TryCancel();
+      if (!access_.check(given).ok()) context_->TryCancel();
     }
     methods->Proceed();
   }
 
  private:
-  const ApiKeys& keys_;
+  const AccessGate& access_;
   grpc::ServerContextBase* context_;
 };
 
 class GuardFactory final : public hooks::ServerInterceptorFactoryInterface {
  public:
-  explicit GuardFactory(ApiKeys keys) : keys_(std::move(keys)) {}
+  explicit GuardFactory(std::shared_ptr<const AccessGate> access) : access_(std::move(access)) {}
 
   hooks::Interceptor* CreateServerInterceptor(hooks::ServerRpcInfo* info) override {
     const std::string_view method = info->method();
     if (!method.starts_with("/grpc.reflection.")) return nullptr;
-    return new Guard(keys_, info->server_context());  // the library's to delete
+    return new Guard(*access_, info->server_context());  // the library's to delete
   }
 
  private:
-  const ApiKeys keys_;
+  const std::shared_ptr<const AccessGate> access_;
 };
 
 }  // namespace
 
-void guard_reflection(grpc::ServerBuilder& builder, const ApiKeys& keys) {
+void guard_reflection(grpc::ServerBuilder& builder, std::shared_ptr<const AccessGate> access) {
   std::vector<std::unique_ptr<hooks::ServerInterceptorFactoryInterface>> factories;
-  factories.push_back(std::make_unique<GuardFactory>(keys));
+  factories.push_back(std::make_unique<GuardFactory>(std::move(access)));
   builder.experimental().SetInterceptorCreators(std::move(factories));
 }
 

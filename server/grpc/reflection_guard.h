@@ -3,12 +3,14 @@
 
 #include <grpcpp/server_builder.h>
 
+#include <memory>
+
 #include "server/access.h"
 
 namespace sluice {
 
-// Calls of reflection without one of `keys` are cancelled before they are answered. Before
+// Calls of reflection that `access` refuses are cancelled before they are answered. Before
 // BuildAndStart.
-void guard_reflection(grpc::ServerBuilder& builder, const ApiKeys& keys);
+void guard_reflection(grpc::ServerBuilder& builder, std::shared_ptr<const AccessGate> access);
 
 }  // namespace sluice

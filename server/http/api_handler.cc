@@ -139,7 +139,7 @@ HttpReply ApiHandler::answer(const HttpRequest& request, Record& record) {
     if (!is_model && route.path != request.path) continue;
     record->set_route(route.path);
     if (route.method == method) {
-      const Status access = options_.api_keys.check(request.authorization);
+      const Status access = options_.access->check(request.authorization);
       if (!route.open && !access.ok()) return error_response(access);
       if (method == "POST" && !request.body.empty() && !is_json(request.content_type)) {
         return json(failure_body("the Content-Type must be application/json", "bad_content_type"),

@@ -21,6 +21,7 @@ class Frontend final : public HttpFrontend {
 
   uint16_t port() const override { return server_->port(); }
   int num_connections() const override { return server_->num_connections(); }
+  void reload_tls() override { server_->reload_tls(); }
   int stop(std::chrono::milliseconds drain_limit) override { return server_->stop(drain_limit); }
 
  private:

@@ -38,7 +38,7 @@ struct HttpOptions {
   TlsFiles tls;
   std::vector<std::string> allowed_origins;  // web pages' that may ask; "*": any
   RequestLog* request_log = nullptr;         // borrowed; null: none
-  ApiKeys api_keys;                          // guard every route but health
+  std::shared_ptr<const AccessGate> access = std::make_shared<AccessGate>();  // to all but health
 };
 
 class HttpFrontend {
@@ -52,6 +52,9 @@ class HttpFrontend {
 
   virtual uint16_t port() const = 0;
   virtual int num_connections() const = 0;
+  // Reads the certificate and its key again, soon and for new connections; the log says how it
+  // went. Without TLS nothing happens. Any thread, before stop().
+  virtual void reload_tls() = 0;
   // Stops accepting, closes idle connections, lets running responses finish for up to
   // `drain_limit`, cuts off the rest (their generations are cancelled), joins the threads. Returns
   // the number cut off. Any thread but the front's own; a second call does nothing.

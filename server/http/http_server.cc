@@ -165,6 +165,11 @@ uint16_t HttpServer::port() const { return impl_->port; }
 
 int HttpServer::num_connections() const { return static_cast<int>(impl_->connections.size()); }
 
+void HttpServer::reload_tls() {
+  if (!impl_->tls) return;
+  asio::post(impl_->acceptor.get_executor(), [tls = impl_->tls.get()] { tls->reload(); });
+}
+
 int HttpServer::stop(std::chrono::milliseconds drain_limit) {
   if (std::exchange(impl_->stopped, true)) return 0;
   Connections& connections = impl_->connections;

@@ -20,6 +20,7 @@ class HttpServer {
 
   uint16_t port() const;
   int num_connections() const;
+  void reload_tls();  // as HttpFrontend::reload_tls
   // As HttpFrontend::stop.
   int stop(std::chrono::milliseconds drain_limit);
 

@@ -44,9 +44,11 @@ Status TlsContext::read() {
 }
 
 void TlsContext::reload_if_changed() {
-  const Times now = times();
-  if (now == seen_) return;
-  seen_ = now;
+  if (times() != seen_) reload();
+}
+
+void TlsContext::reload() {
+  seen_ = times();
   if (const Status status = read(); status.ok()) {
     log_info("http: new connections get the new certificate");
   } else {

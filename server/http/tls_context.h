@@ -18,8 +18,9 @@ class TlsContext {
   static Result<std::unique_ptr<TlsContext>> load(const TlsFiles& files);
 
   const std::shared_ptr<boost::asio::ssl::context>& current() const { return current_; }
-  // Loads the files if they have changed. What cannot be used is said in the log, once for each
-  // change, and the last good certificate stays.
+  // Loads the files. What cannot be used is said in the log, and the last good certificate stays.
+  void reload();
+  // Loads them if they have changed.
   void reload_if_changed();
 
  private:

@@ -73,6 +73,9 @@ class Server:
     def terminate(self):
         self.process.send_signal(signal.SIGTERM)
 
+    def reload(self):
+        self.process.send_signal(signal.SIGHUP)
+
     def wait(self):
         """The exit status; kills the process and fails if it does not end by itself."""
         try:

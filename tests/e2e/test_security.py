@@ -1,17 +1,14 @@
 """Keys before every route but health, TLS on both ports and new certificates, web pages of other origins."""
 import contextlib
 import json
-import os
-import ssl
 import subprocess
-import urllib.error
-import urllib.request
 
 import grpc
 import pytest
 from grpc_client import SERVICE, Client
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from harness import BINARY, MODEL_NAME, Server, read_response, request_bytes, wait_for
+from tls_server import TlsServer, make_certificate
 
 KEY, OTHER_KEY = "sk-alpha", "sk-beta"
 RELOAD_LIMIT_S = 20
@@ -100,52 +97,6 @@ def test_the_environment_gives_a_key_and_nothing_shows_it(tmp_path, monkeypatch)
 
 
 # ---- TLS ----
-
-
-def make_certificate(folder, name):
-    """Writes a self-signed certificate for 127.0.0.1 and its key to cert.pem and key.pem, each in one step."""
-    subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2"]
-        + ["-subj", f"/CN={name}", "-addext", "subjectAltName=IP:127.0.0.1"]
-        + ["-keyout", folder / "key.new", "-out", folder / "cert.new"],
-        check=True,
-        capture_output=True,
-    )
-    os.replace(folder / "key.new", folder / "key.pem")
-    os.replace(folder / "cert.new", folder / "cert.pem")
-
-
-class TlsServer(Server):
-    def __init__(self, folder, **options):
-        super().__init__(folder / "log", ssl_certfile=folder / "cert.pem", ssl_keyfile=folder / "key.pem", **options)
-        self.certificate = folder / "cert.pem"
-
-    def status(self, path):
-        try:
-            return self.ask(path)[0]
-        except urllib.error.HTTPError as error:
-            return error.code
-        except OSError:
-            return 0
-
-    def ask(self, path, body=None):
-        context = ssl.create_default_context(cafile=self.certificate)
-        url = f"https://127.0.0.1:{self.port}{path}"
-        request = urllib.request.Request(url, data=body, headers={"Content-Type": "application/json"})
-        with urllib.request.urlopen(request, timeout=30, context=context) as response:
-            return response.status, response.read()
-
-    def grpc_names(self):
-        credentials = grpc.ssl_channel_credentials(self.certificate.read_bytes())
-        with grpc.secure_channel(f"127.0.0.1:{self.grpc_port}", credentials) as channel:
-            check = health_pb2_grpc.HealthStub(channel).Check
-            return check(health_pb2.HealthCheckRequest(service=SERVICE), timeout=5).status
-
-    def grpc_trusts(self):
-        try:
-            return self.grpc_names() == 1
-        except grpc.RpcError:
-            return False
 
 
 @pytest.fixture

@@ -159,7 +159,7 @@ TEST_F(GrpcServerTest, ASlowReaderIsDroppedAfterAWhile) {
 }
 
 TEST_F(GrpcServerTest, AsksForTheKey) {
-  options.api_keys = ApiKeys({"secret"});
+  options.access = std::make_shared<AccessGate>(ApiKeys({"secret"}));
   start();
   EXPECT_EQ(generate(request(1)).error_code(), grpc::StatusCode::UNAUTHENTICATED);
   grpc::ClientContext without;

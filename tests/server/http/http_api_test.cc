@@ -288,7 +288,7 @@ TEST_F(HttpApiTest, ReturnsTheRequestIdMadeHarmless) {
 }
 
 TEST_F(HttpApiTest, AsksForTheKey) {
-  options.api_keys = ApiKeys({"secret", "other"});
+  options.access = std::make_shared<AccessGate>(ApiKeys({"secret", "other"}));
   start();
   const TestResponse none = ask(get("/v1/models"));
   EXPECT_EQ(none.code, 401);
