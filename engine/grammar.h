@@ -2,17 +2,13 @@
 // it never sees text; what the form is, and how tokens spell it, server/grammar knows.
 #pragma once
 
-#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <span>
 
-#include "base/types.h"
+#include "kernels/sampling_batch.h"
 
 namespace sluice {
-
-// Words of a mask over `vocab_size` tokens: bit t % 32 of word t / 32 stands for token t.
-constexpr size_t mask_words(int vocab_size) { return (static_cast<size_t>(vocab_size) + 31) / 32; }
 
 // The way of one answer through its grammar. One thread at a time.
 class GrammarWalk {
@@ -21,8 +17,8 @@ class GrammarWalk {
 
   // The answer's next token. False: it may not stand here, and the walk stays where it was.
   virtual bool accept(TokenId token) = 0;
-  // Sets the bits of the tokens that may come next and clears all others; `mask` has the words of
-  // the grammar's vocabulary. Tokens without text (control tokens) are never among them.
+  // Sets the bits of the tokens that may come next and clears all others; `mask` has mask_words()
+  // of the grammar's vocabulary. Tokens without text (control tokens) are never among them.
   virtual void fill(std::span<uint32_t> mask) = 0;
   // The answer may end here.
   virtual bool complete() const = 0;

@@ -31,6 +31,7 @@ void SamplingBatch::clear() {
   }
   seed.clear();
   draw.clear();
+  mask.clear();
 }
 
 int64_t SamplingBatch::bytes() const {
@@ -41,6 +42,7 @@ int64_t SamplingBatch::bytes() const {
   add(temperature, top_p, min_p, top_k, repetition_penalty, presence_penalty, frequency_penalty);
   add(seed, draw, target, num_top, pending, history_indptr, history_ids, history_counts);
   add(bias_indptr, bias_ids, bias_values, allowed_indptr, allowed_ids, banned_indptr, banned_ids);
+  add(mask);
   return total;
 }
 
@@ -51,6 +53,7 @@ void SamplingBatch::validate(int vocab_size, int num_sampled) const {
                             draw.size(), target.size(), num_top.size(), pending.size()}) {
     SLUICE_CHECK_EQ(size, rows);
   }
+  SLUICE_CHECK(mask.empty() || mask.size() == rows);
   check_csr(history_indptr, rows, history_ids.size());
   SLUICE_CHECK_EQ(history_counts.size(), history_ids.size());
   check_csr(bias_indptr, rows, bias_ids.size());

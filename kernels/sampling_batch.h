@@ -3,7 +3,7 @@
 //
 // Per row, in vLLM's order (v1/sample/sampler.py):
 //   1 raw logprobs = log_softmax(logits): these are what logprobs and top_logprobs report
-//   2 allowed ids (a non-empty list forbids all others), then banned ids          -> -inf
+//   2 allowed ids (a non-empty list forbids all others), the mask, then banned ids   -> -inf
 //   3 logit_bias added
 //   4 repetition penalty over prompt + output ids (x > 0 ? x / r : x * r), then
 //     frequency * count and presence * (count > 0) over output ids, subtracted; the pending token,
@@ -17,6 +17,7 @@
 //     and the distribution, on nothing else in the batch.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <vector>
 
@@ -25,6 +26,9 @@
 namespace sluice {
 
 inline constexpr int kMaxTopLogprobs = 20;  // OpenAI's limit, and the width of SampledTokens' lists
+
+// Words of a mask over `vocab_size` tokens: bit t % 32 of word t / 32 stands for token t.
+constexpr size_t mask_words(int vocab_size) { return (static_cast<size_t>(vocab_size) + 31) / 32; }
 
 // CSR lists by row: entries of row r are [indptr[r], indptr[r + 1]).
 struct SamplingBatch {
@@ -50,9 +54,12 @@ struct SamplingBatch {
   std::vector<TokenId> allowed_ids;
   std::vector<int32_t> banned_indptr;  // [rows + 1]
   std::vector<TokenId> banned_ids;
+  // [rows], or empty where no row has one: mask_words() words of host memory in which the bits of
+  // the tokens that may come are set; null: all may. They are read when the batch is.
+  std::vector<const uint32_t*> mask;
 
   int num_rows() const { return static_cast<int>(temperature.size()); }
-  int64_t bytes() const;  // of all arrays
+  int64_t bytes() const;  // of all arrays, without the masks that `mask` points at
   void clear();           // keeps the memory for the next step
   // CHECKs shapes, CSR order, ranges of ids and parameters.
   // `num_sampled`: ids of the step before, which `pending` may point at.

@@ -12,12 +12,28 @@ namespace {
 
 constexpr float kMinusInf = -std::numeric_limits<float>::infinity();
 
+const uint32_t* mask_of(const SamplingBatch& b, int r) {
+  return b.mask.empty() ? nullptr : b.mask[r];
+}
+
+// x[i] = -inf where bit i of the mask is 0.
+void apply_mask(std::vector<float>& x, const uint32_t* mask) {
+  for (size_t first = 0; first < x.size(); first += 32) {
+    const uint32_t word = mask[first / 32];
+    if (word == ~uint32_t{0}) continue;
+    const size_t count = std::min<size_t>(32, x.size() - first);
+    for (size_t bit = 0; bit < count; ++bit) {
+      if ((word >> bit & 1) == 0) x[first + bit] = kMinusInf;
+    }
+  }
+}
+
 bool has_edits(const SamplingBatch& b, int r, TokenId pending) {
   const auto any = [r](const std::vector<int32_t>& indptr) { return indptr[r + 1] > indptr[r]; };
   const bool penalised =
       b.repetition_penalty[r] != 1 || b.presence_penalty[r] != 0 || b.frequency_penalty[r] != 0;
-  return any(b.allowed_indptr) || any(b.banned_indptr) || any(b.bias_indptr) ||
-         (penalised && (pending >= 0 || any(b.history_indptr)));
+  return mask_of(b, r) != nullptr || any(b.allowed_indptr) || any(b.banned_indptr) ||
+         any(b.bias_indptr) || (penalised && (pending >= 0 || any(b.history_indptr)));
 }
 
 // Steps 2 to 4 on a copy of the logits.
@@ -31,6 +47,7 @@ void edit(std::vector<float>& x, const float* logits, const SamplingBatch& b, in
   } else {
     std::copy_n(logits, x.size(), x.begin());
   }
+  if (const uint32_t* mask = mask_of(b, r)) apply_mask(x, mask);
   for (int32_t i = b.banned_indptr[r]; i < b.banned_indptr[r + 1]; ++i)
     x[b.banned_ids[i]] = kMinusInf;
   for (int32_t i = b.bias_indptr[r]; i < b.bias_indptr[r + 1]; ++i)

@@ -286,10 +286,34 @@ void CudaBackend::do_gather_rows(TensorView out, TensorView x, const int32_t* ro
   launch_gather_rows(out, x, rows, stream_);
 }
 
+// A batch's masks on the device, as SamplingView has them.
+struct MaskView {
+  const int32_t* row = nullptr;
+  const uint32_t* words = nullptr;
+};
+
+MaskView add_masks(Staging& staging, const SamplingBatch& batch, int vocab) {
+  const auto has_mask = [](const uint32_t* mask) { return mask != nullptr; };
+  const auto count = static_cast<size_t>(std::ranges::count_if(batch.mask, has_mask));
+  if (count == 0) return {};
+  const size_t size = mask_words(vocab);
+  const auto rows = staging.make_room<int32_t>(batch.mask.size());
+  const auto words = staging.make_room<uint32_t>(count * size);
+  int32_t used = 0;
+  for (size_t r = 0; r < batch.mask.size(); ++r) {
+    rows.host[r] = batch.mask[r] == nullptr ? -1 : used;
+    if (batch.mask[r] == nullptr) continue;
+    std::memcpy(words.host + static_cast<size_t>(used++) * size, batch.mask[r],
+                size * sizeof(uint32_t));
+  }
+  return {rows.device, words.device};
+}
+
 void CudaBackend::do_sample(const SampledTokens& out, TokenId* next, TensorView logits,
                             TensorView scratch, const SamplingBatch& b, const TokenId* sampled) {
   Staging& s = *sample_staging_;
   s.begin();
+  const MaskView masks = add_masks(s, b, static_cast<int>(logits.cols));
   const SamplingView view{.temperature = s.add(b.temperature),
                           .top_p = s.add(b.top_p),
                           .min_p = s.add(b.min_p),
@@ -312,6 +336,8 @@ void CudaBackend::do_sample(const SampledTokens& out, TokenId* next, TensorView 
                           .allowed_ids = s.add(b.allowed_ids),
                           .banned_indptr = s.add(b.banned_indptr),
                           .banned_ids = s.add(b.banned_ids),
+                          .mask_row = masks.row,
+                          .masks = masks.words,
                           .sampled = sampled};
   s.upload();
   launch_sample(out, next, logits, scratch, view, properties_.major >= 9 ? 8 : 1, stream_);

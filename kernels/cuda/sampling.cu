@@ -21,10 +21,9 @@ constexpr int kThreads = 512;
 constexpr int kWarps = kThreads / 32;
 constexpr int kSearchBits = 3;  // of a weight, found in one pass
 constexpr int kPivots = (1 << kSearchBits) - 1;
-constexpr int kWeightBits = 30;  // a weight is at most 1 = 0x3F800000
-constexpr float kMassOfOne =
-    0x1p32F;  // fixed point: a weight of 1; 2^18 ids of weight 1 fit 64 bits
-constexpr float kExpOfOne = 0x1p40F;                 // the same of the sum behind the logprobs
+constexpr int kWeightBits = 30;        // a weight is at most 1 = 0x3F800000
+constexpr float kMassOfOne = 0x1p32F;  // fixed point: 2^18 ids of weight 1 fit 64 bits
+constexpr float kExpOfOne = 0x1p40F;   // the same of the sum behind the logprobs
 constexpr unsigned long long kUnsound = 1ULL << 63;  // a sum with a NaN or an infinity in it
 constexpr int kNoId = INT32_MAX;
 
@@ -113,18 +112,26 @@ __device__ void penalise(float& logit, int times, const SamplingView& b, int row
   logit = x - (b.frequency_penalty[row] * count + (count > 0 ? b.presence_penalty[row] : 0.0F));
 }
 
+// The row's mask; null: it has none.
+__device__ const uint32_t* mask_of(const SamplingView& b, int row, int vocab) {
+  if (b.mask_row == nullptr || b.mask_row[row] < 0) return nullptr;
+  return b.masks + b.mask_row[row] * static_cast<int64_t>(mask_words(vocab));
+}
+
 // Steps 2 to 4: edits `work`, a copy of the row's logits.
 __device__ void edit(const Row& row, const SamplingView& b, int r) {
   float* work = row.work;
   const TokenId pending = pending_of(b, r);
   const int allowed = b.allowed_indptr[r], allowed_end = b.allowed_indptr[r + 1];
   const bool restricted = allowed_end > allowed;
+  const uint32_t* mask = mask_of(b, r, row.vocab);
+  const auto may = [&](int id) { return mask == nullptr || (mask[id / 32] >> id % 32 & 1) != 0; };
   for (int i = row.begin + static_cast<int>(threadIdx.x); i < row.end; i += kThreads)
-    work[i] = restricted ? -INFINITY : row.logits[i];
+    work[i] = restricted || !may(i) ? -INFINITY : row.logits[i];
   __syncthreads();
   for (int i = allowed + threadIdx.x; i < allowed_end; i += kThreads) {
     const TokenId id = b.allowed_ids[i];
-    if (row.owns(id)) work[id] = row.logits[id];
+    if (row.owns(id) && may(id)) work[id] = row.logits[id];
   }
   __syncthreads();
   for (int i = b.banned_indptr[r] + threadIdx.x; i < b.banned_indptr[r + 1]; i += kThreads) {
@@ -278,10 +285,10 @@ __device__ int draw(Row& row, const SamplingView& b, int r) {
   return winner.id == kNoId ? -1 : winner.id;
 }
 
-__device__ bool needs_edit(const SamplingView& b, int r) {
+__device__ bool needs_edit(const SamplingView& b, int r, int vocab) {
   const bool penalised =
       b.repetition_penalty[r] != 1 || b.presence_penalty[r] != 0 || b.frequency_penalty[r] != 0;
-  return b.allowed_indptr[r + 1] > b.allowed_indptr[r] ||
+  return mask_of(b, r, vocab) != nullptr || b.allowed_indptr[r + 1] > b.allowed_indptr[r] ||
          b.banned_indptr[r + 1] > b.banned_indptr[r] || b.bias_indptr[r + 1] > b.bias_indptr[r] ||
          (penalised && (b.history_indptr[r + 1] > b.history_indptr[r] || pending_of(b, r) >= 0));
 }
@@ -331,8 +338,6 @@ __device__ int rank_of(Row& row, TokenId id) {
   return 1 + static_cast<int>(row.team.reduce(above, add, 0ULL));
 }
 
-// ---- kernel ------------------------------------------------------------------------------------
-
 __global__ void __launch_bounds__(kThreads)
     sample_kernel(SampledTokens out, TokenId* next, const float* all_logits, int64_t stride,
                   float* all_work, int64_t work_stride, int vocab, int first_row, SamplingView b) {
@@ -354,7 +359,7 @@ __global__ void __launch_bounds__(kThreads)
   if (isnan(log_sum)) {
     id = -1;
   } else if (id < 0) {
-    const bool greedy = b.temperature[r] == 0, edited = needs_edit(b, r);
+    const bool greedy = b.temperature[r] == 0, edited = needs_edit(b, r, vocab);
     id = top.id;
     if (!greedy || edited) edit(row, b, r);
     if (greedy && edited) {
@@ -376,8 +381,6 @@ __global__ void __launch_bounds__(kThreads)
 }
 
 }  // namespace
-
-// ---- launcher ----------------------------------------------------------------------------------
 
 void launch_sample(const SampledTokens& out, TokenId* next, TensorView logits, TensorView scratch,
                    const SamplingView& batch, int max_team, cudaStream_t stream) {

@@ -26,7 +26,9 @@ struct SamplingView {
   const float* bias_values;
   const int32_t *allowed_indptr, *allowed_ids;
   const int32_t *banned_indptr, *banned_ids;
-  const TokenId* sampled;  // by the step before
+  const int32_t* mask_row;  // [rows] its mask among `masks`, -1: none; null: no row has one
+  const uint32_t* masks;    // [masks, mask_words(vocab)]
+  const TokenId* sampled;   // by the step before
 };
 
 // A cluster of up to max_team blocks a row (1 where the card has no clusters), as many rows in one

@@ -40,13 +40,24 @@ class Staging {
   // next.
   template <typename T>
   const T* add(const std::vector<T>& values) {
-    const size_t bytes = values.size() * sizeof(T);
+    const Room<T> room = make_room<T>(values.size());
+    if (!values.empty()) std::memcpy(room.host, values.data(), values.size() * sizeof(T));
+    return room.device;
+  }
+  // Room for an array that the caller fills before upload().
+  template <typename T>
+  struct Room {
+    T* host = nullptr;
+    const T* device = nullptr;
+  };
+  template <typename T>
+  Room<T> make_room(size_t count) {
     const size_t offset = used_;
-    used_ += static_cast<size_t>(round_up(static_cast<int64_t>(bytes), kAlignment));
+    used_ += static_cast<size_t>(round_up(static_cast<int64_t>(count * sizeof(T)), kAlignment));
     if (used_ > host_.bytes())
       fail_check(__FILE__, __LINE__, str("staging of ", host_.bytes(), " bytes is full"));
-    if (!values.empty()) std::memcpy(host_.as<std::byte>() + offset, values.data(), bytes);
-    return reinterpret_cast<const T*>(twin().device.template as<std::byte>() + offset);
+    return {reinterpret_cast<T*>(host_.as<std::byte>() + offset),
+            reinterpret_cast<const T*>(twin().device.template as<std::byte>() + offset)};
   }
   void upload() {
     backend_.upload(twin().device.data(), host_.data(), used_);
