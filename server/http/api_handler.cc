@@ -38,13 +38,18 @@ HttpResponse json(std::string body, int code = 200) {
   return response;
 }
 
-std::string failure_body(std::string_view message, const char* code) {
-  std::string out = R"({"error":{"message":)";
-  append_json_string(&out, message);
-  out += R"(,"type":"invalid_request_error","param":null,"code":)";
-  append_json_string(&out, code);
-  out += "}}";
-  return out;
+const char* id_prefix(Protocol protocol) {
+  switch (protocol) {
+    case Protocol::kChat:
+      return "chatcmpl-";
+    case Protocol::kResponses:
+      return "resp_";
+    case Protocol::kMessages:
+      return "msg_";
+    case Protocol::kText:
+      break;
+  }
+  return "cmpl-";
 }
 
 }  // namespace
@@ -53,13 +58,17 @@ struct ApiHandler::Route {
   std::string_view method;
   std::string_view path;
   HttpReply (ApiHandler::*answer)(const HttpRequest&, Record&);
-  bool open = false;  // also without a key
+  bool open = false;                    // also without a key
+  Protocol protocol = Protocol::kChat;  // whose words errors use
 };
 
 const std::vector<ApiHandler::Route>& ApiHandler::routes() {
   static const std::vector<Route> table = {
       {"POST", "/v1/chat/completions", &ApiHandler::chat},
       {"POST", "/v1/completions", &ApiHandler::completion},
+      {"POST", "/v1/responses", &ApiHandler::respond},
+      {"POST", "/v1/messages", &ApiHandler::message, false, Protocol::kMessages},
+      {"POST", "/v1/messages/count_tokens", &ApiHandler::count_tokens, false, Protocol::kMessages},
       {"GET", "/v1/models", &ApiHandler::models},
       {"GET", "/v1/models/{id}", &ApiHandler::model},
       {"POST", "/tokenize", &ApiHandler::tokenize},
@@ -112,7 +121,8 @@ void ApiHandler::allow_origin(const HttpRequest& request, RequestRecord& record)
   record.add_header("Access-Control-Expose-Headers", "X-Request-Id, Retry-After");
   if (request.method != "OPTIONS") return;
   record.add_header("Access-Control-Allow-Methods", "GET, POST, OPTIONS");
-  record.add_header("Access-Control-Allow-Headers", "Authorization, Content-Type, X-Request-Id");
+  record.add_header("Access-Control-Allow-Headers",
+                    "Authorization, X-Api-Key, Anthropic-Version, Content-Type, X-Request-Id");
   record.add_header("Access-Control-Max-Age", "600");
 }
 
@@ -125,13 +135,14 @@ HttpResponse ApiHandler::refuse(int code, const std::string& why) {
   if (code == http_code(StatusCode::kInternal)) {
     return error_response({StatusCode::kInternal, why});
   }
-  return json(failure_body(why, "bad_request"), code);
+  return json(refusal_body(why, "bad_request"), code);
 }
 
 HttpReply ApiHandler::answer(const HttpRequest& request, Record& record) {
   const std::string_view sent = request.method;
   const std::string_view method = sent == "HEAD" ? "GET" : sent;
   std::string allowed;
+  Protocol protocol = Protocol::kChat;
   for (const Route& route : routes()) {
     const bool is_model = route.path == "/v1/models/{id}" &&
                           request.path.starts_with(kModelPrefix) &&
@@ -140,49 +151,65 @@ HttpReply ApiHandler::answer(const HttpRequest& request, Record& record) {
     record->set_route(route.path);
     if (route.method == method) {
       const Status access = options_.access->check(request.authorization);
-      if (!route.open && !access.ok()) return error_response(access);
+      if (!route.open && !access.ok()) return error_response(access, route.protocol);
       if (method == "POST" && !request.body.empty() && !is_json(request.content_type)) {
-        return json(failure_body("the Content-Type must be application/json", "bad_content_type"),
+        return json(refusal_body("the Content-Type must be application/json", "bad_content_type",
+                                 route.protocol),
                     415);
       }
       return (this->*route.answer)(request, record);
     }
+    protocol = route.protocol;
     if (!allowed.empty()) allowed += ", ";
     allowed += route.method == "GET" ? "GET, HEAD" : route.method;
   }
   if (allowed.empty()) {
     return error_response({StatusCode::kNotFound, "there is no " + printable(request.path, 200)});
   }
-  HttpResponse response = json(
-      failure_body("the method is not allowed; allowed: " + allowed, "method_not_allowed"), 405);
+  HttpResponse response = json(refusal_body("the method is not allowed; allowed: " + allowed,
+                                            "method_not_allowed", protocol),
+                               405);
   if (request.method == "OPTIONS") response = json({}, 204);
   response.headers.emplace_back("Allow", allowed + ", OPTIONS");
   return response;
 }
 
 HttpReply ApiHandler::chat(const HttpRequest& request, Record& record) {
-  return generate(parse_chat_request(request.body, service_.default_sampling()), record);
+  return generate(parse_chat_request(request.body, service_.default_sampling()), Protocol::kChat,
+                  record);
 }
 
 HttpReply ApiHandler::completion(const HttpRequest& request, Record& record) {
   return generate(
       parse_completion_request(request.body, service_.default_sampling(), options_.max_prompts),
-      record);
+      Protocol::kText, record);
 }
 
-HttpReply ApiHandler::generate(Result<ApiRequest> parsed, Record& record) {
-  if (!parsed.ok()) return error_response(parsed.status());
+HttpReply ApiHandler::respond(const HttpRequest& request, Record& record) {
+  return generate(parse_responses_request(request.body, service_.default_sampling()),
+                  Protocol::kResponses, record);
+}
+
+HttpReply ApiHandler::message(const HttpRequest& request, Record& record) {
+  return generate(parse_messages_request(request.body, service_.default_sampling()),
+                  Protocol::kMessages, record);
+}
+
+HttpReply ApiHandler::generate(Result<ApiRequest> parsed, Protocol protocol, Record& record) {
+  const auto refused = [protocol](const Status& why) { return error_response(why, protocol); };
+  if (!parsed.ok()) return refused(parsed.status());
   GenerationJob job;
   job.request = std::move(parsed).value();
   ApiRequest& request = job.request;
   Result<std::string> name = served_name(service_.model(), request.model);
-  if (!name.ok()) return error_response(name.status());
+  if (!name.ok()) return refused(name.status());
   warn_of_ignored(request.ignored_fields);
   const auto now = std::chrono::system_clock::now().time_since_epoch();
-  job.head = {.chat = request.chat,
-              .id = (request.chat ? "chatcmpl-" : "cmpl-") + random_id(),
+  job.head = {.chat = protocol == Protocol::kChat,
+              .id = id_prefix(protocol) + random_id(),
               .created_unix_s = std::chrono::duration_cast<std::chrono::seconds>(now).count(),
               .model = name.value()};
+  job.writer = make_writer(request, job.head);
   for (size_t i = 0; i < request.prompts.size(); ++i) {
     GenerateCall call = request.call;
     call.prompt = std::move(request.prompts[i]);
@@ -192,10 +219,10 @@ HttpReply ApiHandler::generate(Result<ApiRequest> parsed, Record& record) {
     const bool echo_ids = request.echo && text == nullptr;
     Result<std::unique_ptr<Generation>> generation = service_.generate(std::move(call));
     // Those of the prompts before are cancelled with the job.
-    if (!generation.ok()) return error_response(generation.status());
+    if (!generation.ok()) return refused(generation.status());
     if (echo_ids) {
       Result<std::string> decoded = service_.detokenize(generation.value()->prompt_tokens());
-      if (!decoded.ok()) return error_response(decoded.status());
+      if (!decoded.ok()) return refused(decoded.status());
       echo = std::move(decoded).value();
     }
     job.echoes.push_back(std::move(echo));
@@ -204,6 +231,21 @@ HttpReply ApiHandler::generate(Result<ApiRequest> parsed, Record& record) {
   job.record = std::move(record);
   return request.stream ? make_stream_reply(std::move(job), service_, metrics_)
                         : make_whole_reply(std::move(job), service_, metrics_);
+}
+
+HttpReply ApiHandler::count_tokens(const HttpRequest& request, Record&) {
+  const auto refused = [](const Status& why) { return error_response(why, Protocol::kMessages); };
+  Result<ApiRequest> parsed = parse_count_request(request.body);
+  if (!parsed.ok()) return refused(parsed.status());
+  const Result<std::string> name = served_name(service_.model(), parsed->model);
+  if (!name.ok()) return refused(name.status());
+  GenerateCall& call = parsed->call;
+  call.prompt = std::move(parsed->prompts.front());
+  const Result<std::vector<TokenId>> tokens = service_.tokenize(call);
+  if (!tokens.ok()) return refused(tokens.status());
+  std::string out = R"({"input_tokens":)";
+  append_json(&out, static_cast<int64_t>(tokens->size()));
+  return json(out += '}');
 }
 
 HttpReply ApiHandler::tokenize(const HttpRequest& request, Record&) {

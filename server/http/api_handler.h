@@ -34,7 +34,10 @@ class ApiHandler final : public HttpHandler {
   HttpReply answer(const HttpRequest& request, Record& record);
   HttpReply chat(const HttpRequest& request, Record& record);
   HttpReply completion(const HttpRequest& request, Record& record);
-  HttpReply generate(Result<ApiRequest> parsed, Record& record);
+  HttpReply respond(const HttpRequest& request, Record& record);
+  HttpReply message(const HttpRequest& request, Record& record);
+  HttpReply count_tokens(const HttpRequest& request, Record& record);
+  HttpReply generate(Result<ApiRequest> parsed, Protocol protocol, Record& record);
   HttpReply tokenize(const HttpRequest& request, Record& record);
   HttpReply detokenize(const HttpRequest& request, Record& record);
   HttpReply models(const HttpRequest& request, Record& record);

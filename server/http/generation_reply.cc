@@ -4,7 +4,6 @@
 #include <algorithm>
 
 #include "server/openai/error_body.h"
-#include "server/openai/stream_chunks.h"
 
 namespace sluice {
 namespace {
@@ -131,7 +130,7 @@ class WholeReply final : public JobReply {
   bool head(HttpResponse* head) override {
     for (TextDelta& delta : take()) {
       if (const Status failure = failure_of(delta); !failure.ok()) {
-        *head = error_response(failure);
+        *head = error_response(failure, job_.request.protocol);
         return finish(head);
       }
       add(std::move(delta));
@@ -178,7 +177,7 @@ class WholeReply final : public JobReply {
         response.prompt_logprobs.push_back(generation->prompt_logprobs());
       }
     }
-    return whole_response(response);
+    return job_.writer->whole(response);
   }
 
   std::vector<ChoiceResult> choices_;
@@ -188,7 +187,6 @@ class StreamReply final : public JobReply {
  public:
   StreamReply(GenerationJob job, const Service& service, Metrics& metrics)
       : JobReply(std::move(job), service, metrics),
-        chunks_(job_.head, logprobs(), job_.request.include_usage),
         begun_(num_choices()),
         offsets_(num_choices()) {}
 
@@ -208,15 +206,14 @@ class StreamReply final : public JobReply {
     }
     while (!waiting_.empty() && out->size() < limit) {
       if (const Status failure = failure_of(waiting_.front()); !failure.ok()) {
-        StreamChunks::append_error(out, failure);  // and no [DONE]: it is not done
+        job_.writer->append_error(out, failure);
         return false;
       }
       append(out, std::move(waiting_.front()));
       waiting_.pop_front();
     }
     if (!waiting_.empty() || !last_) return true;
-    if (job_.request.include_usage) chunks_.append_total_usage(out, usage());
-    StreamChunks::append_done(out);
+    job_.writer->append_end(out, usage());
     return false;
   }
 
@@ -237,20 +234,19 @@ class StreamReply final : public JobReply {
     const bool ends = delta.finish != FinishReason::kNone;
     Usage so_far = with_usage ? usage() : Usage();
     so_far.completion_tokens = tokens_sent_;
-    chunks_.append_text(out, delta.choice, text, tokens, &offsets_[choice],
-                        ends ? ending_of(delta) : Ending(), with_usage ? &so_far : nullptr);
+    job_.writer->append_text(out, delta.choice, text, tokens, &offsets_[choice],
+                             ends ? ending_of(delta) : Ending(), with_usage ? &so_far : nullptr);
   }
 
   void begin(std::string* out, size_t choice, std::string* text, std::vector<ScoredToken>* tokens) {
     begun_[choice] = true;
     const size_t prompt = choice / static_cast<size_t>(n());
-    if (job_.request.chat) chunks_.append_role(out, static_cast<int>(choice));
+    job_.writer->append_start(out, static_cast<int>(choice), usage());
     if (!job_.request.echo) return;
     *text = job_.echoes[prompt];
     if (logprobs()) *tokens = echo_tokens(prompt);
   }
 
-  const StreamChunks chunks_;
   std::deque<TextDelta> waiting_;
   bool last_ = false;  // waiting_ holds all that is left
   std::vector<bool> begun_;
@@ -270,10 +266,10 @@ std::unique_ptr<PendingReply> make_stream_reply(GenerationJob job, const Service
   return std::make_unique<StreamReply>(std::move(job), service, metrics);
 }
 
-HttpResponse error_response(const Status& status) {
+HttpResponse error_response(const Status& status, Protocol protocol) {
   HttpResponse response;
   response.code = http_code(status.code());
-  response.body = error_body(status);
+  response.body = error_body(status, protocol);
   if (status.code() == StatusCode::kResourceExhausted) {
     response.headers.emplace_back("Retry-After", "1");
   } else if (status.code() == StatusCode::kUnavailable) {

@@ -11,6 +11,7 @@
 #include "server/metrics.h"
 #include "server/openai/api_request.h"
 #include "server/openai/response.h"
+#include "server/openai/response_writer.h"
 #include "server/service.h"
 
 namespace sluice {
@@ -19,6 +20,7 @@ namespace sluice {
 struct GenerationJob {
   ApiRequest request;
   ResponseHead head;
+  std::unique_ptr<ResponseWriter> writer;
   std::vector<std::unique_ptr<Generation>> generations;
   std::vector<std::string> echoes;  // with echo: the text of each prompt
   std::unique_ptr<RequestRecord> record;
@@ -30,7 +32,8 @@ std::unique_ptr<PendingReply> make_whole_reply(GenerationJob job, const Service&
 std::unique_ptr<PendingReply> make_stream_reply(GenerationJob job, const Service& service,
                                                 Metrics& metrics);
 
-// The HTTP response of a failure, with the header fields that clients act on.
-HttpResponse error_response(const Status& status);
+// The HTTP response of a failure, in the words of `protocol`, with the header fields that clients
+// act on.
+HttpResponse error_response(const Status& status, Protocol protocol = Protocol::kChat);
 
 }  // namespace sluice

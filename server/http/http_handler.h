@@ -21,9 +21,9 @@ struct HttpRequest {
   std::string method;  // as sent, such as "POST"
   std::string path;    // percent-decoded, without query
   std::string body;
-  std::string content_type;  // these headers only; empty: absent
-  std::string authorization;
-  std::string request_id;  // x-request-id
+  std::string content_type;   // these headers only; empty: absent
+  std::string authorization;  // Anthropic's clients' x-api-key: KEY counts as "Bearer KEY"
+  std::string request_id;     // x-request-id
   std::string origin;
   std::string traceparent;
 };

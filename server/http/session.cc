@@ -40,6 +40,14 @@ constexpr size_t kMaxAhead = 16 * 1024;
 constexpr size_t kBodyStep = 64 * 1024;        // of a body on its way through the buffer
 constexpr size_t kMaxIdleBuffer = 256 * 1024;  // of a connection's output between responses
 
+std::string credentials(const http::request<http::string_body>& message) {
+  const std::string_view key = message["X-Api-Key"];
+  if (message.count(http::field::authorization) > 0 || key.empty()) {
+    return std::string(message[http::field::authorization]);
+  }
+  return str("Bearer ", key);
+}
+
 class Session : public Connection, public std::enable_shared_from_this<Session> {
  public:
   Session(ClientSocket socket, Connections& connections)
@@ -249,7 +257,7 @@ void Session::dispatch() {
                       .path = std::move(*path),
                       .body = std::move(message.body()),
                       .content_type = text(http::field::content_type),
-                      .authorization = text(http::field::authorization),
+                      .authorization = credentials(message),
                       .request_id = std::string(message["X-Request-Id"]),
                       .origin = text(http::field::origin),
                       .traceparent = std::string(message["traceparent"])};

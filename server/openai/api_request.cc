@@ -1,37 +1,17 @@
-// The parsers of the four bodies.
+// The parsers of the older bodies: completions, chats, tokens.
 #include "server/openai/api_request.h"
 
-#include "base/text.h"
+#include "server/openai/body.h"
 #include "server/openai/field_reader.h"
 #include "server/openai/generation_fields.h"
 #include "server/openai/prompt_parser.h"
-#include "server/text/json_value.h"
 
 namespace sluice {
-namespace {
-
-Result<JsonValue> parse_object(std::string_view body) {
-  Result<JsonValue> parsed = JsonValue::parse(body);
-  if (!parsed.ok()) return invalid_argument("the body is " + parsed.status().message());
-  if (parsed->as_object() == nullptr) {
-    return invalid_argument(str("the body must be a JSON object, got ", parsed->describe()));
-  }
-  return parsed;
-}
-
-// The member `name`, or null where there is none.
-Field member(const JsonValue& body, const char* name, const JsonValue& missing) {
-  const JsonValue* value = body.find(name);
-  return {name, value == nullptr ? missing : *value};
-}
-
-}  // namespace
-
 Result<ApiRequest> parse_chat_request(std::string_view body, const SamplingParams& defaults) {
   Result<JsonValue> parsed = parse_object(body);
   if (!parsed.ok()) return parsed.status();
   ApiRequest request;
-  request.chat = true;
+  request.protocol = Protocol::kChat;
   request.call.sampling = defaults;
   SLUICE_RETURN_IF_ERROR(read_generation_fields(parsed.value(), &request));
   const JsonValue missing;

@@ -11,18 +11,20 @@
 #include <vector>
 
 #include "base/status.h"
+#include "server/openai/protocol.h"
 #include "server/service.h"
 
 namespace sluice {
 
 using Prompt = decltype(GenerateCall::prompt);
 
-// /v1/chat/completions or /v1/completions.
+// A request for a generation, in any protocol.
 struct ApiRequest {
-  bool chat = false;
+  Protocol protocol = Protocol::kText;
+  bool needs_length = true;     // where the protocol says so: max_tokens must be given
   std::string model;            // empty: the server's
   GenerateCall call;            // everything but the prompt
-  std::vector<Prompt> prompts;  // one for a chat; choices are numbered prompt by prompt
+  std::vector<Prompt> prompts;  // one but for kText; choices are numbered prompt by prompt
   bool stream = false;
   bool include_usage = false;     // a last chunk with the usage
   bool continuous_usage = false;  // and the usage so far in every chunk
@@ -33,6 +35,11 @@ struct ApiRequest {
 
 // `defaults` are the sampling parameters of a request that says nothing about them.
 Result<ApiRequest> parse_chat_request(std::string_view body, const SamplingParams& defaults);
+// OpenAI's responses and Anthropic's messages: one prompt, of messages, as in a chat.
+Result<ApiRequest> parse_responses_request(std::string_view body, const SamplingParams& defaults);
+Result<ApiRequest> parse_messages_request(std::string_view body, const SamplingParams& defaults);
+// As parse_messages_request, for a prompt that is only counted: it needs no max_tokens.
+Result<ApiRequest> parse_count_request(std::string_view body);
 // At most `max_prompts` prompts.
 Result<ApiRequest> parse_completion_request(std::string_view body, const SamplingParams& defaults,
                                             int max_prompts);

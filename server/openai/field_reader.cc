@@ -16,6 +16,10 @@ Status Field::wrong(std::string_view what) const {
   return invalid_argument(str(name, ": ", what), name);
 }
 
+Status Field::unsupported(std::string_view what) const {
+  return {StatusCode::kUnimplemented, str(name, ": ", what), name};
+}
+
 Status Field::read(bool* out) const {
   if (value.is_null()) return {};
   const bool* flag = value.as_bool();

@@ -33,7 +33,8 @@ struct Field {
 
   // "NAME: expected WANTED, got DESCRIPTION".
   Status mismatch(std::string_view wanted) const;
-  Status wrong(std::string_view what) const;  // "NAME: WHAT"
+  Status wrong(std::string_view what) const;        // "NAME: WHAT"
+  Status unsupported(std::string_view what) const;  // kUnimplemented, as above
 };
 
 }  // namespace sluice

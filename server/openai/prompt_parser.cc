@@ -6,10 +6,6 @@
 namespace sluice {
 namespace {
 
-Status unsupported(const Field& field, std::string_view what) {
-  return {StatusCode::kUnimplemented, str(field.name, ": ", what), field.name};
-}
-
 // One {"type": "text", "text": ...}, appended to *out.
 Status append_part(const Field& part, std::string* out) {
   if (part.value.as_object() == nullptr) return part.mismatch("an object");
@@ -17,26 +13,16 @@ Status append_part(const Field& part, std::string* out) {
   if (type == nullptr || type->as_string() == nullptr) {
     return Field{part.name + ".type", type == nullptr ? JsonValue() : *type}.mismatch("a string");
   }
-  if (*type->as_string() != "text") {
-    return unsupported({part.name + ".type", *type},
-                       type->describe() + " is not supported; only text parts are");
+  const std::string& kind = *type->as_string();
+  if (kind != "text" && kind != "input_text" && kind != "output_text") {
+    return Field{part.name + ".type", *type}.unsupported(type->describe() +
+                                                         " is not supported; only text parts are");
   }
   const JsonValue* text = part.value.find("text");
   if (text == nullptr || text->as_string() == nullptr) {
     return Field{part.name + ".text", text == nullptr ? JsonValue() : *text}.mismatch("a string");
   }
   out->append(*text->as_string());
-  return {};
-}
-
-Status parse_content(const Field& field, std::string* out) {
-  if (field.value.as_string() != nullptr) return field.read(out);
-  const JsonValue::Array* parts = field.value.as_array();
-  if (parts == nullptr) return field.mismatch("a string or an array of text parts");
-  for (size_t i = 0; i < parts->size(); ++i) {
-    if (i > 0) out->push_back('\n');
-    SLUICE_RETURN_IF_ERROR(append_part({str(field.name, "[", i, "]"), (*parts)[i]}, out));
-  }
   return {};
 }
 
@@ -98,13 +84,13 @@ Status parse_message(const Field& field, ChatMessage* out) {
   if (role.value.as_string() == nullptr) return role.mismatch("a string");
   SLUICE_RETURN_IF_ERROR(role.read(&out->role));
   if (out->role == "function") {
-    return unsupported(role, "use role \"tool\"; function messages are not supported");
+    return role.unsupported("use role \"tool\"; function messages are not supported");
   }
   for (const char* key : {"function_call", "audio"}) {
     const Field call = member(key);
     const JsonValue::Array* array = call.value.as_array();
     if (!call.value.is_null() && (array == nullptr || !array->empty())) {
-      return unsupported(call, "not supported; leave it out");
+      return call.unsupported("not supported; leave it out");
     }
   }
   SLUICE_RETURN_IF_ERROR(member("name").read(&out->name));
@@ -118,6 +104,17 @@ Status parse_message(const Field& field, ChatMessage* out) {
 }
 
 }  // namespace
+
+Status parse_content(const Field& field, std::string* out) {
+  if (field.value.as_string() != nullptr) return field.read(out);
+  const JsonValue::Array* parts = field.value.as_array();
+  if (parts == nullptr) return field.mismatch("a string or an array of text parts");
+  for (size_t i = 0; i < parts->size(); ++i) {
+    if (i > 0) out->push_back('\n');
+    SLUICE_RETURN_IF_ERROR(append_part({str(field.name, "[", i, "]"), (*parts)[i]}, out));
+  }
+  return {};
+}
 
 Status parse_messages(const Field& field, std::vector<ChatMessage>* out) {
   const JsonValue::Array* messages = field.value.as_array();

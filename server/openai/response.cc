@@ -140,23 +140,25 @@ void append_usage(std::string* out, const Usage& usage) {
   out->append("}}");
 }
 
-void append_chat_logprobs(std::string* out, const std::vector<ScoredToken>& tokens) {
-  out->append(R"({"content":[)");
-  bool first = true;
+std::string token_scores(const std::vector<ScoredToken>& tokens) {
+  std::string out;
   for (const ScoredToken& token : tokens) {
     if (!token.score) continue;
-    out->append(first ? "{" : ",{");
-    first = false;
-    append_token(out, *token.score);
-    out->append(R"(,"top_logprobs":[)");
+    out += out.empty() ? "{" : ",{";
+    append_token(&out, *token.score);
+    out += R"(,"top_logprobs":[)";
     for (size_t i = 0; i < token.score->top.size(); ++i) {
-      out->append(i == 0 ? "{" : ",{");
-      append_token(out, token.score->top[i]);
-      out->push_back('}');
+      out += i == 0 ? "{" : ",{";
+      append_token(&out, token.score->top[i]);
+      out += '}';
     }
-    out->append("]}");
+    out += "]}";
   }
-  out->append(R"(],"refusal":null})");
+  return out;
+}
+
+void append_chat_logprobs(std::string* out, const std::vector<ScoredToken>& tokens) {
+  out->append(R"({"content":[)").append(token_scores(tokens)).append(R"(],"refusal":null})");
 }
 
 void append_text_logprobs(std::string* out, const std::vector<ScoredToken>& tokens,

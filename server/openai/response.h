@@ -53,6 +53,8 @@ std::string whole_response(const WholeResponse& response);
 
 // {"prompt_tokens":...,"total_tokens":...,"completion_tokens":...,"prompt_tokens_details":{...}}
 void append_usage(std::string* out, const Usage& usage);
+// {token, logprob, bytes, top_logprobs}, ...: the elements of a list.
+std::string token_scores(const std::vector<ScoredToken>& tokens);
 // The value of a choice's "logprobs" in a chat: {"content":[{token, logprob, bytes, ...}, ...]}.
 void append_chat_logprobs(std::string* out, const std::vector<ScoredToken>& tokens);
 // In a completion: four lists. *offset, in code points, is where the first token begins in the

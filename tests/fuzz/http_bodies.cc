@@ -50,6 +50,11 @@ void read_http_body(std::span<const std::byte> input) {
       return check(parse_chat_request(body, {}));
     case 't':
       return check(parse_completion_request(body, {}, kMaxPrompts));
+    case 'r':
+      return check(parse_responses_request(body, {}));
+    case 'm':
+      check(parse_count_request(body));
+      return check(parse_messages_request(body, {}));
     case 'k':
       return check(parse_tokenize_request(body).status());
     case 'd':

@@ -3,8 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include "server/openai/completion_writer.h"
 #include "server/openai/error_body.h"
-#include "server/openai/stream_chunks.h"
 #include "server/text/json_value.h"
 
 namespace sluice {
@@ -95,14 +95,14 @@ TEST(Response, WritesPromptLogprobsAtTheirPlaceInEachEndpoint) {
   }
 }
 
-TEST(StreamChunks, WritesAChatsEvents) {
-  const StreamChunks chunks(head_of(true), false, true);
+TEST(CompletionWriter, WritesAChatsEvents) {
+  CompletionWriter chunks(head_of(true), false, true);
   const std::string prefix =
       R"(data: {"id":"chatcmpl-1","object":"chat.completion.chunk","created":12,"model":"tiny",)"
       R"("system_fingerprint":null,"choices":[)";
   std::string out;
   int64_t offset = 0;
-  chunks.append_role(&out, 1);
+  chunks.append_start(&out, 1, {});
   EXPECT_EQ(out, prefix +
                      R"({"index":1,"delta":{"role":"assistant","content":""},"logprobs":null,)" +
                      R"("finish_reason":null}],"usage":null})" + "\n\n");
@@ -118,14 +118,14 @@ TEST(StreamChunks, WritesAChatsEvents) {
   EXPECT_EQ(out, prefix + R"({"index":0,"delta":{},"logprobs":null,"finish_reason":"stop",)" +
                      R"("stop_reason":7}],"usage":null})" + "\n\n");
   out.clear();
-  chunks.append_total_usage(&out, {3, 2, 0});
+  chunks.append_end(&out, {3, 2, 0});
   EXPECT_EQ(out, prefix +
                      R"(],"usage":{"prompt_tokens":3,"total_tokens":5,"completion_tokens":2,)" +
-                     R"("prompt_tokens_details":{"cached_tokens":0}}})" + "\n\n");
+                     R"("prompt_tokens_details":{"cached_tokens":0}}})" + "\n\ndata: [DONE]\n\n");
 }
 
-TEST(StreamChunks, WritesACompletionsEventsWithLogprobs) {
-  const StreamChunks chunks(head_of(false), true, false);
+TEST(CompletionWriter, WritesACompletionsEventsWithLogprobs) {
+  CompletionWriter chunks(head_of(false), true, false);
   std::string out;
   int64_t offset = 4;
   chunks.append_text(&out, 0, "b", {scored("b", 5, -1.5F)}, &offset, {}, nullptr);
@@ -134,6 +134,11 @@ TEST(StreamChunks, WritesACompletionsEventsWithLogprobs) {
       << out;
   EXPECT_EQ(out.find("usage"), std::string::npos);
   EXPECT_EQ(offset, 5);
+  out.clear();
+  chunks.append_start(&out, 0, {});
+  EXPECT_EQ(out, "");
+  chunks.append_end(&out, {3, 2, 0});
+  EXPECT_EQ(out, "data: [DONE]\n\n");
 }
 
 TEST(ErrorBody, NamesTypeFieldAndCode) {

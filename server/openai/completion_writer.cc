@@ -1,12 +1,12 @@
-// Server-sent events of OpenAI's streams.
-#include "server/openai/stream_chunks.h"
+// Server-sent events of OpenAI's completions.
+#include "server/openai/completion_writer.h"
 
 #include "server/openai/error_body.h"
 #include "server/text/json_text.h"
 
 namespace sluice {
 
-StreamChunks::StreamChunks(const ResponseHead& head, bool logprobs, bool with_usage)
+CompletionWriter::CompletionWriter(const ResponseHead& head, bool logprobs, bool with_usage)
     : chat_(head.chat), logprobs_(logprobs), with_usage_(with_usage) {
   prefix_ = R"(data: {"id":)";
   append_json_string(&prefix_, head.id);
@@ -18,17 +18,18 @@ StreamChunks::StreamChunks(const ResponseHead& head, bool logprobs, bool with_us
   prefix_ += R"(,"system_fingerprint":null,"choices":[)";
 }
 
-void StreamChunks::append_role(std::string* out, int choice) const {
+void CompletionWriter::append_start(std::string* out, int choice, const Usage&) {
+  if (!chat_) return;
   out->append(prefix_).append(R"({"index":)");
   append_json(out, int64_t{choice});
   out->append(
       R"(,"delta":{"role":"assistant","content":""},"logprobs":null,"finish_reason":null})");
-  append_end(out, nullptr);
+  close_chunk(out, nullptr);
 }
 
-void StreamChunks::append_text(std::string* out, int choice, std::string_view text,
-                               const std::vector<ScoredToken>& tokens, int64_t* offset,
-                               const Ending& ending, const Usage* usage) const {
+void CompletionWriter::append_text(std::string* out, int choice, std::string_view text,
+                                   const std::vector<ScoredToken>& tokens, int64_t* offset,
+                                   const Ending& ending, const Usage* usage) {
   out->append(prefix_).append(R"({"index":)");
   append_json(out, int64_t{choice});
   if (!chat_) {
@@ -56,15 +57,18 @@ void StreamChunks::append_text(std::string* out, int choice, std::string_view te
     append_ending(out, ending);
     out->push_back('}');
   }
-  append_end(out, usage);
+  close_chunk(out, usage);
 }
 
-void StreamChunks::append_total_usage(std::string* out, const Usage& usage) const {
-  out->append(prefix_);
-  append_end(out, &usage);
+void CompletionWriter::append_end(std::string* out, const Usage& usage) {
+  if (with_usage_) {
+    out->append(prefix_);
+    close_chunk(out, &usage);
+  }
+  out->append("data: [DONE]\n\n");
 }
 
-void StreamChunks::append_end(std::string* out, const Usage* usage) const {
+void CompletionWriter::close_chunk(std::string* out, const Usage* usage) const {
   out->push_back(']');
   if (usage != nullptr) {
     out->append(R"(,"usage":)");
@@ -75,10 +79,9 @@ void StreamChunks::append_end(std::string* out, const Usage* usage) const {
   out->append("}\n\n");
 }
 
-void StreamChunks::append_error(std::string* out, const Status& error) {
+// No [DONE]: it is not done.
+void CompletionWriter::append_error(std::string* out, const Status& error) {
   out->append("data: ").append(error_body(error)).append("\n\n");
 }
-
-void StreamChunks::append_done(std::string* out) { out->append("data: [DONE]\n\n"); }
 
 }  // namespace sluice
