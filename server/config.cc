@@ -163,7 +163,8 @@ void add_http_options(OptionSet& options, ServerConfig& config) {
   add("port", &config.port, "Port to listen on; 0: any free one, named in the log", 0, 65535);
   add("served-model-name", &config.served_model_names,
       "Name in the API, repeatable; the first one is reported. Default: the directory's name");
-  add("http-threads", &config.http_threads, "Threads that parse, tokenise and write", 1, 64);
+  add("http-threads", &config.http_threads,
+      "Threads that read and write; as many more parse and tokenise", 1, 64);
   add("max-connections", &config.max_connections, "Open connections; one more is answered 503", 1,
       kMaxCount);
   add("max-header-bytes", &config.max_header_bytes, "Of one request; more is answered 431", kKiB,

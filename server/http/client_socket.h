@@ -9,7 +9,7 @@
 
 namespace sluice {
 
-// At most one read and one write at a time, all on the socket's strand.
+// At most one read and one write at a time, all on the socket's loop.
 class ClientSocket {
  public:
   using Tcp = boost::asio::ip::tcp::socket;

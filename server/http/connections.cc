@@ -1,7 +1,19 @@
 // The registry of connections.
 #include "server/http/connections.h"
 
+#include "base/log.h"
+#include "base/text.h"
+
 namespace sluice {
+
+HttpReply Connections::answer(HttpRequest request) const {
+  try {
+    return handler_.handle(std::move(request));
+  } catch (const std::exception& error) {
+    log_error(str("http: a request failed: ", error.what()));
+    return handler_.refuse(500, error.what());
+  }
+}
 
 void Connections::add(std::shared_ptr<Connection> connection) {
   const std::scoped_lock lock(mutex_);

@@ -14,7 +14,8 @@
 
 namespace sluice {
 
-// One client's connection. All functions may be called from any thread; they only post.
+// One client's connection. All functions but on_wake() may be called from any thread; they only
+// post.
 class Connection {
  public:
   using Clock = std::chrono::steady_clock;
@@ -23,27 +24,9 @@ class Connection {
   virtual void start() = 0;
   virtual void drain() = 0;  // closes it if it is idle; else it closes itself after its response
   virtual void abort() = 0;
-  virtual void wake() = 0;  // looks at its reply again
+  virtual void on_wake() = 0;  // on its loop: looks at its reply again
   // Acts on a deadline that has passed at `now`.
   virtual void sweep(Clock::time_point now) = 0;
-};
-
-// What a PendingReply may call at any time, from any thread, also after its connection has gone.
-class Waker {
- public:
-  explicit Waker(std::weak_ptr<Connection> connection) : connection_(std::move(connection)) {}
-  void wake() {
-    const std::scoped_lock lock(mutex_);
-    if (const std::shared_ptr<Connection> connection = connection_.lock()) connection->wake();
-  }
-  void detach() {
-    const std::scoped_lock lock(mutex_);
-    connection_.reset();
-  }
-
- private:
-  std::mutex mutex_;  // no wake is under way once detach() has returned
-  std::weak_ptr<Connection> connection_;
 };
 
 // Owns every connection from add() until it removes itself on closing. Thread-safe.
@@ -53,6 +36,8 @@ class Connections {
       : handler_(handler), options_(options) {}
 
   HttpHandler& handler() const { return handler_; }
+  // The handler's reply; where it throws, a 500.
+  HttpReply answer(HttpRequest request) const;
   const HttpOptions& options() const { return options_; }
   bool draining() const { return draining_; }
   void set_draining() { draining_ = true; }

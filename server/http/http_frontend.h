@@ -26,7 +26,7 @@ namespace sluice {
 struct HttpOptions {
   std::string host = "127.0.0.1";                   // a numeric address, or "localhost"
   uint16_t port = 8000;                             // 0: an ephemeral one, see HttpFrontend::port()
-  int threads = 2;                                  // parse, tokenise, detokenise, write
+  int threads = 2;                                  // read and write; as many more parse, tokenise
   int max_connections = 4096;                       // one more is answered 503 and closed
   size_t max_header_bytes = 16 * 1024;              // more: 431
   size_t max_body_bytes = 4 * 1024 * 1024;          // more: 413

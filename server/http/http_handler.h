@@ -43,8 +43,8 @@ class PendingReply {
  public:
   virtual ~PendingReply() = default;
 
-  // Called once, first. `wake` may be called from any thread, at any time, also after this object
-  // is gone; it is cheap, never blocks and has the functions below called again.
+  // Called once, first. `wake` may be called from any thread until the destructor has returned; it
+  // is cheap, never blocks and has the functions below called again.
   virtual void start(std::function<void()> wake) = 0;
   // Fills *head once the response can begin; false: not yet.
   virtual bool head(HttpResponse* head) = 0;
@@ -58,7 +58,8 @@ using HttpReply = std::variant<HttpResponse, std::unique_ptr<PendingReply>>;
 class HttpHandler {
  public:
   virtual ~HttpHandler() = default;
-  // Any of the server's threads, several at once.
+  // Any of the server's threads, several at once: a worker for a request with a body, which may
+  // take its time; else the connection's, which must not.
   virtual HttpReply handle(HttpRequest request) = 0;
   // The response for what never became a request: bad framing, a limit, a time-out, a bug.
   virtual HttpResponse refuse(int code, const std::string& why) = 0;

@@ -1,18 +1,19 @@
 // HttpServer: the acceptor, the threads, the sweep of deadlines and the drain.
 #include "server/http/http_server.h"
 
-#include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/steady_timer.hpp>
-#include <boost/asio/strand.hpp>
+#include <boost/asio/thread_pool.hpp>
 #include <future>
-#include <thread>
+#include <memory>
 #include <vector>
 
+#include "base/check.h"
 #include "base/log.h"
 #include "base/text.h"
 #include "server/http/connections.h"
+#include "server/http/event_loop.h"
 #include "server/http/http_wire.h"
 #include "server/http/session.h"
 #include "server/http/tls_context.h"
@@ -34,24 +35,32 @@ constexpr std::chrono::seconds kTlsPeriod{1};  // of looking at the certificate'
 struct HttpServer::Impl {
   Impl(HttpHandler& handler, const HttpOptions& options)
       : connections(handler, options),
-        acceptor(asio::make_strand(context)),
+        loops(make_loops(options.threads)),
+        workers(static_cast<size_t>(options.threads)),
+        acceptor(loops.front()->context()),
         sweeper(acceptor.get_executor()),
         accept_pause(acceptor.get_executor()) {}
 
+  std::vector<std::unique_ptr<EventLoop>> make_loops(int count) {
+    std::vector<std::unique_ptr<EventLoop>> made;
+    for (int i = 0; i < count; ++i) made.push_back(std::make_unique<EventLoop>(workers));
+    return made;
+  }
+
   Status listen();
   void accept();
-  void on_accept(ErrorCode error, tcp::socket socket);
+  void on_accept(ErrorCode error, tcp::socket socket, EventLoop& loop);
   void sweep();
-  void run();
 
   Connections connections;
-  asio::io_context context;
+  std::vector<std::unique_ptr<EventLoop>> loops;  // the first one accepts and sweeps, too
+  size_t next_loop = 0;                           // of the next connection
+  asio::thread_pool workers;  // goes before the loops: its tasks hold connections of theirs
   tcp::acceptor acceptor;
   asio::steady_timer sweeper;
   asio::steady_timer accept_pause;
   std::unique_ptr<TlsContext> tls;  // null: no TLS
   Connection::Clock::time_point next_tls_look;
-  std::vector<std::thread> threads;
   uint16_t port = 0;
   bool stopped = false;
 };
@@ -68,7 +77,7 @@ Status HttpServer::Impl::listen() {
     tls = std::move(loaded).value();
   }
   ErrorCode error;
-  tcp::resolver resolver(context);
+  tcp::resolver resolver(acceptor.get_executor());
   const auto addresses =
       resolver.resolve(options.host, std::to_string(options.port), tcp::resolver::passive, error);
   if (error) return failure("resolve", error);
@@ -88,12 +97,13 @@ Status HttpServer::Impl::listen() {
 }
 
 void HttpServer::Impl::accept() {
-  acceptor.async_accept(asio::make_strand(context), [this](ErrorCode error, tcp::socket socket) {
-    on_accept(error, std::move(socket));
+  EventLoop& loop = *loops[next_loop++ % loops.size()];
+  acceptor.async_accept(loop.context(), [this, &loop](ErrorCode error, tcp::socket socket) {
+    on_accept(error, std::move(socket), loop);
   });
 }
 
-void HttpServer::Impl::on_accept(ErrorCode error, tcp::socket socket) {
+void HttpServer::Impl::on_accept(ErrorCode error, tcp::socket socket, EventLoop& loop) {
   if (!acceptor.is_open()) return;
   if (error) {
     log_warning(str("http: accept failed: ", error.message()));
@@ -113,7 +123,7 @@ void HttpServer::Impl::on_accept(ErrorCode error, tcp::socket socket) {
                       ignored);
   } else {
     const std::shared_ptr<Connection> session =
-        make_session(std::move(socket), tls ? tls->current() : nullptr, connections);
+        make_session(std::move(socket), tls ? tls->current() : nullptr, loop, connections);
     connections.add(session);
     session->start();
   }
@@ -134,26 +144,14 @@ void HttpServer::Impl::sweep() {
   });
 }
 
-void HttpServer::Impl::run() {
-  while (true) {
-    try {
-      context.run();
-      return;
-    } catch (const std::exception& error) {
-      log_error(str("http: a connection failed: ", error.what()));
-    }
-  }
-}
-
 Result<std::unique_ptr<HttpServer>> HttpServer::start(HttpHandler& handler,
                                                       const HttpOptions& options) {
+  SLUICE_CHECK(options.threads > 0);
   auto impl = std::make_unique<Impl>(handler, options);
   SLUICE_RETURN_IF_ERROR(impl->listen());
   impl->accept();
   impl->sweep();
-  for (int i = 0; i < options.threads; ++i) {
-    impl->threads.emplace_back([raw = impl.get()] { raw->run(); });
-  }
+  for (const auto& loop : impl->loops) loop->start();
   return std::unique_ptr<HttpServer>(new HttpServer(std::move(impl)));
 }
 
@@ -187,8 +185,9 @@ int HttpServer::stop(std::chrono::milliseconds drain_limit) {
   const auto cut_off = connections.all();
   for (const auto& connection : cut_off) connection->abort();
   connections.wait_until_none();
-  impl_->context.stop();
-  for (std::thread& thread : impl_->threads) thread.join();
+  impl_->workers.stop();  // what has not begun is of connections that are closed
+  impl_->workers.join();
+  for (const auto& loop : impl_->loops) loop->stop();
   return static_cast<int>(cut_off.size());
 }
 

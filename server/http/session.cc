@@ -1,4 +1,4 @@
-// Session: one HTTP/1.1 connection on one strand. The only user of Beast.
+// Session: one HTTP/1.1 connection on one event loop. The only user of Beast.
 //
 //   kIdle --bytes--> kReading --request--> kReplying --response written--> kIdle
 //     |                 | error, time-out     | client left, write stalls      or kLingering
@@ -50,17 +50,16 @@ std::string credentials(const http::request<http::string_body>& message) {
 
 class Session : public Connection, public std::enable_shared_from_this<Session> {
  public:
-  Session(ClientSocket socket, Connections& connections)
-      : socket_(std::move(socket)),
+  Session(ClientSocket socket, EventLoop& loop, Connections& connections)
+      : loop_(loop),
+        socket_(std::move(socket)),
         connections_(connections),
         buffer_(connections.options().max_header_bytes + kMaxAhead + kBodyStep) {}
 
   void start() override { post(&Session::begin); }
   void drain() override { post(&Session::close_if_idle); }
   void abort() override { post(&Session::close); }
-  void wake() override {
-    if (!woken_.exchange(true)) post(&Session::on_wake);
-  }
+  void on_wake() override;
   void sweep(Clock::time_point now) override {
     if (now.time_since_epoch().count() > deadline_.load()) post(&Session::on_deadline);
   }
@@ -87,9 +86,10 @@ class Session : public Connection, public std::enable_shared_from_this<Session> 
   void read_body();
   void on_read_error(ErrorCode error);
   void dispatch();
+  void take(HttpReply reply);
+  void wake();
   void refuse(int code, const std::string& why);
   void send_whole(const HttpResponse& response);
-  void on_wake();
   void pump();
   bool begin_stream();
   void write();
@@ -104,12 +104,13 @@ class Session : public Connection, public std::enable_shared_from_this<Session> 
 
   static constexpr Clock::rep kNever = std::numeric_limits<Clock::rep>::max();
 
+  EventLoop& loop_;
   ClientSocket socket_;
   Connections& connections_;
   std::atomic<Clock::rep> deadline_{kNever};
-  std::atomic<bool> woken_{false};
+  std::atomic<bool> woken_{false};  // it stands in the loop's list
 
-  // The rest belongs to the strand.
+  // The rest belongs to the loop.
   State state_ = State::kIdle;
   boost::beast::flat_buffer buffer_;
   std::optional<Parser> parser_;
@@ -119,7 +120,6 @@ class Session : public Connection, public std::enable_shared_from_this<Session> 
   Framing framing_;  // of the response in hand
   bool can_chunk_ = true;
   std::unique_ptr<PendingReply> reply_;
-  std::shared_ptr<Waker> waker_;
   bool streaming_ = false;  // the head of a streamed response is out or in out_
   bool complete_ = false;   // out_ ends the response
   bool writing_ = false;
@@ -261,13 +261,27 @@ void Session::dispatch() {
                       .request_id = std::string(message["X-Request-Id"]),
                       .origin = text(http::field::origin),
                       .traceparent = std::string(message["traceparent"])};
-  HttpReply reply = connections_.handler().handle(std::move(request));
+  if (request.body.empty()) return take(connections_.answer(std::move(request)));
+  loop_.work([self = shared_from_this(), request = std::move(request)]() mutable {
+    asio::post(self->socket_.get_executor(),
+               [self, reply = self->connections_.answer(std::move(request))]() mutable {
+                 self->take(std::move(reply));
+               });
+  });
+}
+
+void Session::take(HttpReply reply) {
+  if (state_ == State::kClosed) return;  // cut off meanwhile; the reply goes, and what works for it
   if (auto* response = std::get_if<HttpResponse>(&reply)) return send_whole(*response);
   reply_ = std::move(std::get<std::unique_ptr<PendingReply>>(reply));
-  waker_ = std::make_shared<Waker>(weak_from_this());
-  reply_->start([waker = waker_] { waker->wake(); });
+  reply_->start([this] { wake(); });  // never after the reply has gone, which close() sees to
   watch();
   pump();
+}
+
+// Any thread.
+void Session::wake() {
+  if (!woken_.exchange(true)) loop_.wake(shared_from_this());
 }
 
 void Session::send_whole(const HttpResponse& response) {
@@ -347,8 +361,6 @@ void Session::on_written(ErrorCode error, size_t bytes) {
 
 void Session::end_reply() {
   reply_.reset();
-  if (waker_) waker_->detach();
-  waker_.reset();
   streaming_ = false;
   complete_ = false;
   if (out_.capacity() > kMaxIdleBuffer) out_.shrink_to_fit();
@@ -378,7 +390,6 @@ void Session::close() {
   if (state_ == State::kClosed) return;
   state_ = State::kClosed;
   clear_deadline();
-  if (waker_) waker_->detach();
   reply_.reset();  // cancels its generation
   socket_.close();
   connections_.remove(this);
@@ -387,9 +398,10 @@ void Session::close() {
 }  // namespace
 
 std::shared_ptr<Connection> make_session(tcp::socket socket,
-                                         std::shared_ptr<asio::ssl::context> tls,
+                                         std::shared_ptr<asio::ssl::context> tls, EventLoop& loop,
                                          Connections& connections) {
-  return std::make_shared<Session>(ClientSocket(std::move(socket), std::move(tls)), connections);
+  return std::make_shared<Session>(ClientSocket(std::move(socket), std::move(tls)), loop,
+                                   connections);
 }
 
 }  // namespace sluice

@@ -6,13 +6,14 @@
 #include <memory>
 
 #include "server/http/connections.h"
+#include "server/http/event_loop.h"
 
 namespace sluice {
 
-// `socket` runs on a strand of its own; `tls` is null where there is no TLS. The caller adds the
-// connection to `connections`, which must outlive it, and starts it.
+// `socket` belongs to `loop`; `tls` is null where there is no TLS. The caller adds the connection
+// to `connections`, which must outlive it as `loop` must, and starts it.
 std::shared_ptr<Connection> make_session(boost::asio::ip::tcp::socket socket,
                                          std::shared_ptr<boost::asio::ssl::context> tls,
-                                         Connections& connections);
+                                         EventLoop& loop, Connections& connections);
 
 }  // namespace sluice
