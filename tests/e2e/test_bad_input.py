@@ -1,84 +1,13 @@
 """Bad input gets a 4xx with a precise message, costs the engine nothing, and changes nobody else's output."""
 import contextlib
-import json
 import socket
 import threading
 
+import bad_requests
 import pytest
-from harness import MODEL_NAME, SOCKET_LIMIT_S, read_response, request_bytes, stream_request, stream_text
+from harness import SOCKET_LIMIT_S, read_response, request_bytes, stream_request, stream_text
 
-CHAT = {"model": MODEL_NAME, "messages": [{"role": "user", "content": "hi"}]}
-TEXT = {"model": MODEL_NAME, "prompt": "hi"}
-DEEP = 10_000
-
-
-def chat(**change):
-    return "/v1/chat/completions", json.dumps({**CHAT, **change}).encode()
-
-
-def text(**change):
-    return "/v1/completions", json.dumps({**TEXT, **change}).encode()
-
-
-# name: (path and body, status, words of the message)
-BAD = {
-    "no JSON": (("/v1/completions", b"hello"), 400, ["JSON"]),
-    "empty body": (("/v1/completions", b" "), 400, ["JSON"]),
-    "cut JSON": (("/v1/completions", b'{"model": "sluice-tiny", "prompt": "hi'), 400, ["JSON"]),
-    "bytes after the JSON": (("/v1/completions", b"{} {}"), 400, ["JSON"]),
-    "an array": (("/v1/completions", b"[1, 2]"), 400, ["object"]),
-    "10,000 brackets": (("/v1/completions", b"[" * DEEP + b"]" * DEEP), 400, ["64"]),
-    "10,000 deep in a field": (("/v1/completions", b'{"prompt": ' * DEEP + b"1" + b"}" * DEEP), 400, ["64"]),
-    "10,000 deep in an unknown field": (("/v1/completions", b'{"x": ' + b"[" * DEEP + b"]" * DEEP + b"}"), 400, ["64"]),
-    "a key twice": (("/v1/completions", b'{"model": "sluice-tiny", "prompt": "a", "prompt": "b"}'), 400, ["prompt"]),
-    "invalid UTF-8": (("/v1/completions", b'{"model": "sluice-tiny", "prompt": "\xff\xfe"}'), 400, ["encoding", "byte 37"]),
-    "half a surrogate": (("/v1/completions", b'{"model": "sluice-tiny", "prompt": "\\ud83d"}'), 400, []),
-    "NaN": (("/v1/completions", b'{"model": "sluice-tiny", "prompt": "hi", "temperature": NaN}'), 400, []),
-    "1e999": (("/v1/completions", b'{"model": "sluice-tiny", "prompt": "hi", "temperature": 1e999}'), 400, []),
-    "unknown model": (text(model="gpt-17"), 404, ["gpt-17"]),
-    "model of the wrong type": (text(model=7), 400, ["model"]),
-    "no prompt": (("/v1/completions", b'{"model": "sluice-tiny"}'), 400, ["prompt"]),
-    "empty prompt ids": (text(prompt=[]), 400, ["prompt"]),
-    "id too large": (text(prompt=[1, 8192]), 400, ["8192"]),
-    "negative id": (text(prompt=[1, -1]), 400, ["-1"]),
-    "id beyond 64 bits": (text(prompt=[1, 2**70]), 400, []),
-    "ids of two types": (text(prompt=[1, "a"]), 400, ["prompt"]),
-    "prompt too long": (text(prompt=[5] * 16384), 400, ["16384"]),
-    "prompt and output too long": (text(prompt=[5] * 16000, max_tokens=1000), 400, ["16384"]),
-    "no messages": (("/v1/chat/completions", b'{"model": "sluice-tiny"}'), 400, ["messages"]),
-    "empty messages": (chat(messages=[]), 400, ["messages"]),
-    "message without role": (chat(messages=[{"content": "hi"}]), 400, ["role"]),
-    "message content a number": (chat(messages=[{"role": "user", "content": 7}]), 400, ["content"]),
-    "an image": (chat(messages=[{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "x"}}]}]), 400,
-                 ["image_url"]),
-    "temperature negative": (chat(temperature=-0.1), 400, ["temperature"]),
-    "temperature a text": (chat(temperature="hot"), 400, ["temperature", "hot"]),
-    "top_p above 1": (chat(top_p=1.1), 400, ["top_p", "1.1"]),
-    "top_p 0": (chat(top_p=0), 400, ["top_p"]),
-    "top_k -2": (chat(top_k=-2), 400, ["top_k"]),
-    "min_p 2": (chat(min_p=2), 400, ["min_p"]),
-    "n 0": (chat(n=0), 400, ["n"]),
-    "absurd n": (chat(n=1_000_000_000), 400, ["n"]),
-    "n beyond 64 bits": (chat(n=2**70), 400, ["n"]),
-    "max_tokens negative": (chat(max_tokens=-5), 400, ["max_tokens", "-5"]),
-    "max_tokens 1.5": (chat(max_tokens=1.5), 400, ["max_tokens"]),
-    "max_tokens absurd": (chat(max_tokens=10**15), 400, ["16384"]),
-    "presence_penalty 3": (chat(presence_penalty=3), 400, ["presence_penalty"]),
-    "repetition_penalty 0": (chat(repetition_penalty=0), 400, ["repetition_penalty"]),
-    "stop too many": (chat(stop=["a"] * 1000), 400, ["stop"]),
-    "stop empty": (chat(stop=[""]), 400, ["stop"]),
-    "logit_bias of a foreign id": (chat(logit_bias={"99999": 1}), 400, ["99999"]),
-    "logit_bias of no id": (chat(logit_bias={"grep": 1}), 400, ["grep"]),
-    "top_logprobs without logprobs": (chat(top_logprobs=3), 400, ["logprobs"]),
-    "top_logprobs 1000": (chat(logprobs=True, top_logprobs=1000), 400, ["top_logprobs"]),
-    "seed a text": (chat(seed="x"), 400, ["seed"]),
-    "stream a text": (chat(stream="yes"), 400, ["stream"]),
-    "stop_token_ids out of range": (chat(stop_token_ids=[-4]), 400, ["stop_token_ids", "-4"]),
-    "tools": (chat(tools=[{"type": "function", "function": {"name": "f"}}]), 400, ["tools"]),
-    "response_format": (chat(response_format={"type": "json_object"}), 400, ["response_format"]),
-    "256 MiB of body, announced": (None, 413, []),
-    "detokenize of foreign ids": (("/detokenize", b'{"model": "sluice-tiny", "tokens": [99999]}'), 400, ["99999"]),
-}
+BAD = bad_requests.table()
 
 
 def oversize_request():
@@ -88,62 +17,130 @@ def oversize_request():
 
 @pytest.fixture(scope="module")
 def canary(server):
-    """A stream that runs through the whole module; at the end its text must be what it is alone."""
-    request = stream_request(prompt="The canary", max_tokens=3000)
-    running = threading.Event()  # its prompt has been computed, and counted
+    """A stream that is asked for again and again while the module's tests run.
 
-    def read(results):
+    Its text must always be what it is alone, and the engine must have computed no other prompt.
+    """
+    request = stream_request(prompt="The canary", max_tokens=600)
+    running = threading.Event()
+    enough = threading.Event()
+
+    def sing():
         with contextlib.closing(server.connect()) as connection:
             connection.sendall(request)
             data = b""
             while more := connection.recv(65536):
                 data += more
-                # The second token's step began after the counters of the first one were published.
-                if not running.is_set() and data.count(b"data: ") > 1:
-                    running.set()
-        results.append(stream_text(data))
+                running.set()
+        return stream_text(data)
 
-    results = []
-    thread = threading.Thread(target=read, args=(results,))
+    def prompt_tokens():
+        server.wait_until_idle()
+        return server.metric("vllm:prompt_tokens_total")
+
+    def repeat():
+        while not enough.is_set():
+            texts.append(sing())
+
+    start = prompt_tokens()
+    texts = [sing()]
+    of_one = prompt_tokens() - start
+    running.clear()
+    thread = threading.Thread(target=repeat)
     thread.start()
     assert running.wait(SOCKET_LIMIT_S)
     yield
+    enough.set()
     thread.join()
-    read(results)
-    assert len(results) == 2 and results[0] == results[1]
-    assert len(results[0]) > 1000
+    assert len(set(texts)) == 1 and len(texts[0]) > 1000
+    assert prompt_tokens() - start == len(texts) * of_one
+
+
+def check_error(path, answer, param, words):
+    """The answer is a whole error body of the path's protocol that names the field and says the words."""
+    error = answer["error"]
+    if path == bad_requests.MESSAGES:
+        assert answer["type"] == "error" and set(error) == {"type", "message"}
+    else:
+        assert set(error) == {"message", "type", "param", "code"}
+        assert error["param"] == param, error
+    assert error["type"] in ("invalid_request_error", "not_found_error")
+    for word in words:
+        assert word in error["message"], error["message"]
+    assert 0 < len(error["message"]) < 1000, "a message that is empty or repeats the input"
 
 
 @pytest.mark.parametrize("name", BAD)
 def test_is_refused_with_a_precise_message(server, canary, name):
-    target, expected_status, words = BAD[name]
-    tokens = server.metric("vllm:prompt_tokens_total")
-    status, answer = server.exchange(oversize_request()) if target is None else server.post(*target)
+    path, body, expected_status, param, words = BAD[name]
+    status, answer = server.post(path, body)
     assert status == expected_status, answer
-    error = answer["error"]
-    assert set(error) == {"message", "type", "param", "code"}
-    assert error["type"] == "invalid_request_error"
-    for word in words:
-        assert word in error["message"], error["message"]
-    assert len(error["message"]) < 1000, "a message that repeats the input"
-    assert server.metric("vllm:prompt_tokens_total") == tokens
+    check_error(path, answer, param, words)
+
+
+def test_a_body_announced_as_256_mib_is_refused_before_it_comes(server, canary):
+    assert server.exchange(oversize_request())[0] == 413
 
 
 # ---- what is not even HTTP ----
 
+HI = bad_requests.body_of(bad_requests.TEXT, {})
+
+
+def headers(*lines, body=HI):
+    """A POST of completions whose header has `lines` more."""
+    return request_bytes("POST", "/v1/completions", headers=[line.split(": ", 1) for line in lines]) + body
+
+
+def chunked(chunks):
+    return headers("Transfer-Encoding: chunked", body=chunks)
+
+
+# name: (bytes, status); None: half a request, to be dropped without an answer or with one
 BAD_BYTES = {
     "no HTTP at all": (b"hello\r\n\r\n", 400),
-    "a body shorter than its length, then the end": (request_bytes("POST", "/v1/completions", b'{"a": 1}')[:-4], None),
+    "TLS to a plain port": (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + b"\x07" * 64, 400),
+    "HTTP/2 by prior knowledge": (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 400),
+    "HTTP/9.9": (b"GET /health HTTP/9.9\r\n\r\n", 400),
+    "two spaces in the request line": (b"GET  /health HTTP/1.1\r\n\r\n", 400),
+    "no target": (b"GET HTTP/1.1\r\n\r\n", 400),
+    "a target cut in its percent": (request_bytes("GET", "/health%4"), 400),
+    "a target with a wrong percent": (request_bytes("GET", "/health%zz"), 400),
+    "a method of 10,000 letters": (b"G" * 10_000 + b" /health HTTP/1.1\r\n\r\n", 405),
+    "a null byte in a header": (b"GET /health HTTP/1.1\r\nX: a\x00b\r\n\r\n", 400),
+    "a header without a colon": (b"GET /health HTTP/1.1\r\nnonsense\r\n\r\n", 400),
+    "a space in a header's name": (b"GET /health HTTP/1.1\r\nX Y: z\r\n\r\n", 400),
+    "a header without a name": (b"GET /health HTTP/1.1\r\n: z\r\n\r\n", 400),
+    "a body shorter than its length, then the end": (request_bytes("POST", "/v1/completions", HI)[:-4], None),
     "a request line and nothing more": (b"POST /v1/completions HT", None),
     "headers without end": (b"GET /health HTTP/1.1\r\nX: y\r\n", None),
+    "nothing": (b"", None),
     "a header of 100 KB": (request_bytes("GET", "/health", headers=[("X", "y" * 100_000)]), 431),
+    "a target of 100 KB": (request_bytes("GET", "/" + "x" * 100_000), 431),
     "10,000 headers": (request_bytes("GET", "/health", headers=[(f"X{i}", "y") for i in range(10_000)]), 431),
-    "a negative length": (request_bytes("POST", "/v1/completions", headers=[("Content-Length", "-1")]), 400),
-    "two lengths": (request_bytes("POST", "/v1/completions", b"{}", headers=[("Content-Length", "5")]), 400),
-    "a bad chunk size": (
-        request_bytes("POST", "/v1/completions", headers=[("Transfer-Encoding", "chunked")]) + b"zz\r\n{}\r\n0\r\n\r\n",
-        400,
-    ),
+    "a negative length": (headers("Content-Length: -1"), 400),
+    "a length of 1e3": (headers("Content-Length: 1e3"), 400),
+    "a length beyond 64 bits": (headers("Content-Length: 99999999999999999999999"), 400),
+    "two lengths": (headers("Content-Length: 5", f"Content-Length: {len(HI)}"), 400),
+    "a length and chunks": (headers("Content-Length: 5", "Transfer-Encoding: chunked"), 400),
+    "a bad chunk size": (chunked(b"zz\r\n{}\r\n0\r\n\r\n"), 400),
+    "a negative chunk size": (chunked(b"-2\r\n{}\r\n0\r\n\r\n"), 400),
+    "a chunk size beyond 64 bits": (chunked(b"fffffffffffffffffffff\r\n{}\r\n0\r\n\r\n"), 400),
+    "a chunk of 256 MiB": (chunked(b"10000000\r\n{}"), 413),
+    "a chunk longer than its size": (chunked(b"1\r\n{}\r\n0\r\n\r\n"), 400),
+    "a chunk extension of 100 KB": (chunked(b"2;x=" + b"y" * 100_000 + b"\r\n{}\r\n0\r\n\r\n"), 431),
+    "chunks without end": (chunked(b"2\r\n{}\r\n"), None),
+    "a form": (headers(f"Content-Length: {len(HI)}", "Content-Type: application/x-www-form-urlencoded"), 415),
+    "plain text": (headers(f"Content-Length: {len(HI)}", "Content-Type: text/plain"), 415),
+    "a file of a form": (headers(f"Content-Length: {len(HI)}", "Content-Type: multipart/form-data; boundary=x"), 415),
+    "no path of ours": (request_bytes("POST", "/v1/complete", HI), 404),
+    "a path above the root": (request_bytes("GET", "/../../etc/passwd"), 404),
+    "a model that is not there": (request_bytes("GET", "/v1/models/gpt-17"), 404),
+    "GET of completions": (request_bytes("GET", "/v1/completions"), 405),
+    "DELETE of a chat": (request_bytes("DELETE", "/v1/chat/completions"), 405),
+    "PUT of a model": (request_bytes("PUT", "/v1/models", HI), 405),
+    "POST of the metrics": (request_bytes("POST", "/metrics", HI), 405),
+    "BREW": (request_bytes("BREW", "/v1/completions"), 405),
 }
 
 

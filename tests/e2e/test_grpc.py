@@ -156,6 +156,21 @@ BAD = {
     "an empty stop": ({"text": "x", "stop": [""]}, "stop"),
     "a long stop": ({"text": "x", "stop": ["a" * 1000]}, "stop"),
     "a long salt": ({"text": "x", "cache_salt": "a" * 1000}, "cache_salt"),
+    "n 129": ({"text": "x", "sampling": {"n": 129}}, "n "),
+    "max_tokens 0": ({"text": "x", "sampling": {"max_tokens": 0}}, "max_tokens"),
+    "n times max_tokens": ({"text": "x", "sampling": {"n": 128, "max_tokens": 16000}}, "max_tokens"),
+    "min_tokens above max_tokens": ({"text": "x", "sampling": {"min_tokens": 9, "max_tokens": 5}}, "min_tokens"),
+    "top_p above 1": ({"text": "x", "sampling": {"top_p": 1.5}}, "top_p"),
+    "min_p NaN": ({"text": "x", "sampling": {"min_p": float("nan")}}, "min_p"),
+    "repetition_penalty NaN": ({"text": "x", "sampling": {"repetition_penalty": float("nan")}}, "repetition_penalty"),
+    "presence_penalty NaN": ({"text": "x", "sampling": {"presence_penalty": float("nan")}}, "presence_penalty"),
+    "bias 101": ({"text": "x", "sampling": {"logit_bias": {5: 101}}}, "logit_bias"),
+    "bias of a negative id": ({"text": "x", "sampling": {"logit_bias": {-5: 1}}}, "-5"),
+    "2,000 biases": ({"text": "x", "sampling": {"logit_bias": {i: 1 for i in range(2000)}}}, "logit_bias"),
+    "a foreign allowed id": ({"text": "x", "sampling": {"allowed_token_ids": [99999]}}, "99999"),
+    "a foreign banned id": ({"text": "x", "sampling": {"banned_token_ids": [99999]}}, "99999"),
+    "5,000 messages": ({"chat": {"messages": QUESTION["messages"] * 5000}}, "4096"),
+    "a megabyte of text": ({"text": "word " * 200_000}, "16384"),
 }
 
 
