@@ -101,6 +101,12 @@ void Backend::scale(TensorView x, float factor) {
   if (x.rows > 0) do_scale(x, factor);
 }
 
+void Backend::soft_cap(TensorView x, float cap) {
+  SLUICE_CHECK(x.dtype == DType::kF32);
+  SLUICE_CHECK_GT(cap, 0.0F);
+  if (x.rows > 0) do_soft_cap(x, cap);
+}
+
 void Backend::silu_mul(TensorView out, TensorView gate_up) {
   SLUICE_CHECK_EQ(out.rows, gate_up.rows);
   SLUICE_CHECK_EQ(2 * out.cols, gate_up.cols);
@@ -134,14 +140,16 @@ void Backend::rope_append_kv(TensorView qkv, int num_q_heads, const RopeTable& r
   if (qkv.rows > 0) do_rope_append_kv(qkv, num_q_heads, rope, batch, kv);
 }
 
-void Backend::attend(TensorView out, TensorView q, int num_q_heads, float scale,
+void Backend::attend(TensorView out, TensorView q, int num_q_heads, const AttendOptions& options,
                      const RaggedBatchView& batch, const KvCacheView& kv, const KvRunsView* runs) {
+  SLUICE_CHECK_GE(options.window, 0);
+  SLUICE_CHECK_GE(options.soft_cap, 0.0F);
   check_kv(*this, batch, kv);
   check_same_shape(out, q);
   SLUICE_CHECK_EQ(q.rows, batch.num_tokens);
   SLUICE_CHECK_EQ(q.cols, int64_t{num_q_heads} * kv.head_dim);
   SLUICE_CHECK_EQ(num_q_heads % kv.num_kv_heads, 0);
-  if (q.rows > 0) do_attend(out, q, num_q_heads, scale, batch, kv, runs);
+  if (q.rows > 0) do_attend(out, q, num_q_heads, options, batch, kv, runs);
 }
 
 void Backend::gather_rows(TensorView out, TensorView x, const int32_t* rows) {

@@ -44,6 +44,14 @@ struct RopeTable {
   int head_dim = 0;
 };
 
+// How a layer's products of queries and keys become weights.
+struct AttendOptions {
+  float scale = 1;  // of q . k
+  int window = 0;   // keys that a row sees: its own and those before; 0: all
+  float soft_cap =
+      0;  // scaled products x become soft_cap * tanh(x / soft_cap); 0: stay as they are
+};
+
 // The largest step that the ops will meet.
 struct StepLimits {
   int64_t max_tokens = 8192;
@@ -135,6 +143,9 @@ class Backend {
   // x *= factor      x [tokens, n] activations
   void scale(TensorView x, float factor);
 
+  // x = cap * tanh(x / cap)      x [tokens, n] f32; cap > 0; source: arXiv:2408.00118
+  void soft_cap(TensorView x, float cap);
+
   // out = x * weight^T      x [tokens, in] activations; weight [out, in]; out [tokens, out]
   // activations or f32 Each out element is one fixed-order sum over `in` that does not depend on
   // the number of tokens where batch_invariant() is true.
@@ -166,13 +177,14 @@ class Backend {
   void rope_append_kv(TensorView qkv, int num_q_heads, const RopeTable& rope,
                       const RaggedBatchView& batch, const KvCacheView& kv);
 
-  // out[t, h] = sum_j softmax_j(scale * q[t, h] . k[j, g]) v[j, g],  g = h / (num_q_heads /
+  // out[t, h] = sum_j softmax_j(cap(scale * q[t, h] . k[j, g])) v[j, g],  g = h / (num_q_heads /
   // kv_heads),
-  //   j over the keys visible to row t (ragged_batch.h), cut to `runs` where not null. No key:
-  //   zeros. q, out [tokens, num_q_heads * head_dim] activations, rows may be strided; must not
-  //   alias
-  // Reads the cache after rope_append_kv of the same step. head_dim: as supports_head_dim says.
-  void attend(TensorView out, TensorView q, int num_q_heads, float scale,
+  //   j over the keys visible to row t (ragged_batch.h), cut to the window and to `runs` where not
+  //   null. No key: zeros. q, out [tokens, num_q_heads * head_dim] activations, rows may be
+  //   strided; must not alias
+  // Reads the cache after rope_append_kv of the same step, but no block whose keys no row of its
+  // sequence has in its window. head_dim: as supports_head_dim says.
+  void attend(TensorView out, TensorView q, int num_q_heads, const AttendOptions& options,
               const RaggedBatchView& batch, const KvCacheView& kv, const KvRunsView* runs);
 
   // out[i, :] = x[rows[i], :]      rows [out.rows] device
@@ -207,6 +219,7 @@ class Backend {
   virtual void do_norm_heads(TensorView x, TensorView weight, float eps) = 0;
   virtual void do_add(TensorView x, TensorView delta) = 0;
   virtual void do_scale(TensorView x, float factor) = 0;
+  virtual void do_soft_cap(TensorView x, float cap) = 0;
   virtual void do_gemm(TensorView out, TensorView x, const Weight& weight) = 0;
   virtual void do_prepare_gemm(TensorView /*out*/, TensorView /*x*/,
                                std::span<const Weight* const> /*weights*/) {}  // nothing to choose
@@ -219,9 +232,9 @@ class Backend {
   }
   virtual void do_rope_append_kv(TensorView qkv, int num_q_heads, const RopeTable& rope,
                                  const RaggedBatchView& batch, const KvCacheView& kv) = 0;
-  virtual void do_attend(TensorView out, TensorView q, int num_q_heads, float scale,
-                         const RaggedBatchView& batch, const KvCacheView& kv,
-                         const KvRunsView* runs) = 0;
+  virtual void do_attend(TensorView out, TensorView q, int num_q_heads,
+                         const AttendOptions& options, const RaggedBatchView& batch,
+                         const KvCacheView& kv, const KvRunsView* runs) = 0;
   virtual void do_gather_rows(TensorView out, TensorView x, const int32_t* rows) = 0;
   virtual void do_sample(const SampledTokens& out, TokenId* next, TensorView logits,
                          TensorView scratch, const SamplingBatch& batch,

@@ -275,6 +275,12 @@ void CheckedBackend::do_add(TensorView x, TensorView delta) {
   compare("add", x);
 }
 
+void CheckedBackend::do_soft_cap(TensorView x, float cap) {
+  subject_->soft_cap(x, cap);
+  reference_->soft_cap(shadow(x), cap);
+  compare("soft_cap", x);
+}
+
 void CheckedBackend::do_scale(TensorView x, float factor) {
   subject_->scale(x, factor);
   reference_->scale(shadow(x), factor);
@@ -325,14 +331,14 @@ void CheckedBackend::do_rope_append_kv(TensorView qkv, int num_q_heads, const Ro
   compare("rope_append_kv", qkv.columns(0, int64_t{num_q_heads} * kv.head_dim));
 }
 
-void CheckedBackend::do_attend(TensorView out, TensorView q, int num_q_heads, float scale,
-                               const RaggedBatchView& batch, const KvCacheView& kv,
-                               const KvRunsView* runs) {
-  subject_->attend(out, q, num_q_heads, scale, batch, kv, runs);
+void CheckedBackend::do_attend(TensorView out, TensorView q, int num_q_heads,
+                               const AttendOptions& options, const RaggedBatchView& batch,
+                               const KvCacheView& kv, const KvRunsView* runs) {
+  subject_->attend(out, q, num_q_heads, options, batch, kv, runs);
   KvRunsView twin;
   if (runs != nullptr)
     twin = {shadow(runs->tile_indptr), shadow(runs->run_indptr), shadow(runs->runs)};
-  reference_->attend(shadow(out), shadow(q), num_q_heads, scale, shadow(batch), shadow(kv),
+  reference_->attend(shadow(out), shadow(q), num_q_heads, options, shadow(batch), shadow(kv),
                      runs == nullptr ? nullptr : &twin);
   CheckTolerance tolerance = tolerance_;
   if (kv.dtype == DType::kBF16) tolerance.of_row = tolerance.of_row_bf16_cache;

@@ -80,6 +80,7 @@ class CheckedBackend final : public Backend {
   void do_norm_heads(TensorView x, TensorView weight, float eps) override;
   void do_add(TensorView x, TensorView delta) override;
   void do_scale(TensorView x, float factor) override;
+  void do_soft_cap(TensorView x, float cap) override;
   void do_gelu_mul(TensorView out, TensorView gate_up) override;
   void do_gemm(TensorView out, TensorView x, const Weight& weight) override;
   void do_prepare_gemm(TensorView out, TensorView x,
@@ -89,7 +90,7 @@ class CheckedBackend final : public Backend {
                         const Weight& weight) override;
   void do_rope_append_kv(TensorView qkv, int num_q_heads, const RopeTable& rope,
                          const RaggedBatchView& batch, const KvCacheView& kv) override;
-  void do_attend(TensorView out, TensorView q, int num_q_heads, float scale,
+  void do_attend(TensorView out, TensorView q, int num_q_heads, const AttendOptions& options,
                  const RaggedBatchView& batch, const KvCacheView& kv,
                  const KvRunsView* runs) override;
   void do_gather_rows(TensorView out, TensorView x, const int32_t* rows) override;

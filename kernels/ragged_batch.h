@@ -24,6 +24,11 @@ namespace sluice {
 constexpr TokenId pending_token(int32_t index) { return -1 - index; }
 constexpr int32_t pending_index(TokenId id) { return -1 - id; }
 
+// The first key that a row at `position` sees through a window of `window` keys; 0: there is none.
+constexpr int32_t first_visible(int32_t position, int32_t window) {
+  return window > 0 && position >= window ? position - window + 1 : 0;
+}
+
 struct RaggedBatch {
   std::vector<TokenId> token_ids;     // [tokens] ids, or pending_token()s
   std::vector<int32_t> positions;     // [tokens]

@@ -158,7 +158,7 @@ void DecoderModel::attend(int layer, TensorView input, TensorView attended,
   }
   const RopeTable& rope = weights_.ropes[static_cast<size_t>(c.rope_of(layer))];
   backend_.rope_append_kv(qkv, c.num_heads, rope, batch, kv);
-  backend_.attend(attended, q, c.num_heads, attention_scale_, batch, kv,
+  backend_.attend(attended, q, c.num_heads, {.scale = attention_scale_}, batch, kv,
                   attention.select(layer, q, batch, kv));
 }
 

@@ -35,12 +35,17 @@ int tile_heads(int tokens, int group, int kv_heads) {
   return std::clamp(kTileRowsMax / (tokens * group), 1, std::min(kv_heads, kTaskHeadsMax));
 }
 
+// Where the segment begins that holds the first key that a row at `position` sees.
+int first_segment(int position, int window) {
+  return first_visible(position, window) / kSegmentKeys * kSegmentKeys;
+}
+
 }  // namespace
 
-void CpuAttention::run(TensorView out, TensorView q, int num_q_heads, float scale,
+void CpuAttention::run(TensorView out, TensorView q, int num_q_heads, const AttendOptions& options,
                        const RaggedBatchView& batch, const KvCacheView& kv,
                        const KvRunsView* runs) {
-  plan(out, q, num_q_heads, scale, batch, kv, runs);
+  plan(out, q, num_q_heads, options, batch, kv, runs);
   const bool few_tiles = static_cast<int>(tiles_.size()) < 2 * workers_;
   if (workers_ == 1) {
     for (const Tile& tile : tiles_) run_tile(tile, threads_[0]);
@@ -52,7 +57,7 @@ void CpuAttention::run(TensorView out, TensorView q, int num_q_heads, float scal
   }
 }
 
-void CpuAttention::plan(TensorView out, TensorView q, int num_q_heads, float scale,
+void CpuAttention::plan(TensorView out, TensorView q, int num_q_heads, const AttendOptions& options,
                         const RaggedBatchView& batch, const KvCacheView& kv,
                         const KvRunsView* runs) {
   tiles_.clear();
@@ -62,8 +67,10 @@ void CpuAttention::plan(TensorView out, TensorView q, int num_q_heads, float sca
   int64_t jobs = 0, work = 0;
   for (int s = 0; s < batch.num_seqs; ++s) {
     const int64_t q_len = batch.q_indptr[s + 1] - batch.q_indptr[s];
-    jobs += ceil_div(q_len, step) * ceil_div(batch.kv_lens[s], kSegmentKeys);
-    work += q_len * batch.kv_lens[s] * q.cols;
+    const int64_t keys = batch.kv_lens[s] -
+                         first_segment(static_cast<int>(batch.kv_lens[s] - q_len), options.window);
+    jobs += ceil_div(q_len, step) * ceil_div(keys, kSegmentKeys);
+    work += q_len * keys * q.cols;
   }
   workers_ = work < kForkWork ? 1 : pool_.num_threads();
   // Few tokens and few keys leave few jobs: then heads are what threads share.
@@ -76,8 +83,11 @@ void CpuAttention::plan(TensorView out, TensorView q, int num_q_heads, float sca
       task.tokens = std::min(step, q_len - t);
       task.group = group;
       task.head_dim = kv.head_dim;
-      task.scale = scale;
+      task.scale = options.scale;
+      task.soft_cap = options.soft_cap;
+      task.window = options.window;
       task.first_position = batch.kv_lens[s] - q_len + t;
+      task.key_begin = first_segment(task.first_position, options.window);
       task.key_end = task.first_position + task.tokens;
       task.blocks = batch.blocks + batch.block_indptr[s];
       task.block_bytes = kv.block_bytes;
@@ -96,7 +106,7 @@ void CpuAttention::plan(TensorView out, TensorView q, int num_q_heads, float sca
           task.runs = runs->runs;
         }
         tiles_.push_back({task, static_cast<int64_t>(parts_.size())});
-        for (int key = 0; key < task.key_end; key += kSegmentKeys)
+        for (int key = task.key_begin; key < task.key_end; key += kSegmentKeys)
           parts_.push_back({static_cast<int64_t>(tiles_.size()) - 1, key});
       }
     }
@@ -110,12 +120,13 @@ void CpuAttention::run_tile(const Tile& tile, Scratch& scratch) {
   float* total = reinterpret_cast<float*>(memory);
   float* segment = reinterpret_cast<float*>(memory + states);
   std::byte* work = memory + 2 * states;
-  for (int key = 0; key < tile.task.key_end; key += kSegmentKeys) {
+  const int first = tile.task.key_begin;
+  for (int key = first; key < tile.task.key_end; key += kSegmentKeys) {
     task.key_begin = key;
     task.key_end = std::min(key + kSegmentKeys, tile.task.key_end);
     // Merging into a state without keys would give the segment's own bits: run it there at once.
-    kernels_.attend(task, key == 0 ? total : segment, work);
-    if (key > 0) kernels_.attend_merge(total, segment, task.rows(), task.head_dim);
+    kernels_.attend(task, key == first ? total : segment, work);
+    if (key > first) kernels_.attend_merge(total, segment, task.rows(), task.head_dim);
   }
   kernels_.attend_finish(task, total);
 }

@@ -3,6 +3,7 @@
 
 #include <vector>
 
+#include "kernels/backend.h"
 #include "kernels/cpu/kernel_table.h"
 #include "kernels/cpu/scratch.h"
 #include "kernels/cpu/thread_pool.h"
@@ -25,8 +26,8 @@ class CpuAttention {
         activations_(activations),
         threads_(static_cast<size_t>(pool.num_threads())) {}
 
-  void run(TensorView out, TensorView q, int num_q_heads, float scale, const RaggedBatchView& batch,
-           const KvCacheView& kv, const KvRunsView* runs);
+  void run(TensorView out, TensorView q, int num_q_heads, const AttendOptions& options,
+           const RaggedBatchView& batch, const KvCacheView& kv, const KvRunsView* runs);
 
  private:
   struct Tile {
@@ -38,7 +39,7 @@ class CpuAttention {
     int key_begin;
   };
 
-  void plan(TensorView out, TensorView q, int num_q_heads, float scale,
+  void plan(TensorView out, TensorView q, int num_q_heads, const AttendOptions& options,
             const RaggedBatchView& batch, const KvCacheView& kv, const KvRunsView* runs);
   void run_tile(const Tile& tile, Scratch& scratch);
   void run_split();

@@ -41,7 +41,7 @@ void append_tiles(const T* k, const T* v, int slot, int head_dim, const KvCacheV
                   std::byte* k_tile, std::byte* v_tile) {
   for (int i = 0; i < head_dim; ++i) {
     const int64_t k_at = k_tile_index(slot, i, kv.dtype);
-    const int64_t v_at = v_tile_index(slot, i, kv.dtype);
+    const int64_t v_at = v_tile_index(slot, i, head_dim, kv.dtype);
     if (kv.dtype == DType::kF32) {
       reinterpret_cast<float*>(k_tile)[k_at] = to_float(k[i]);
       reinterpret_cast<float*>(v_tile)[v_at] = to_float(v[i]);
@@ -71,7 +71,7 @@ class CpuBackend final : public Backend {
   DType activation_dtype(DType) const override { return DType::kF32; }
   Result<Ceilings> measure_ceilings() override { return measure_cpu_ceilings(memory_, pool_); }
   bool supports_head_dim(int head_dim) const override {
-    return head_dim == 64 || head_dim == 128 || head_dim == 256;
+    return head_dim == 64 || head_dim == 96 || head_dim == 128 || head_dim == 256;
   }
   bool batch_invariant() const override { return true; }
 
@@ -178,6 +178,12 @@ class CpuBackend final : public Backend {
     });
   }
 
+  void do_soft_cap(TensorView x, float cap) override {
+    for_row_ranges(x.rows, x.cols, [&](int64_t first, int64_t count) {
+      kernels_.soft_cap(rows_of(x, first), cap, count);
+    });
+  }
+
   void do_scale(TensorView x, float factor) override {
     for_row_ranges(x.rows, x.cols, [&](int64_t first, int64_t count) {
       kernels_.scale(rows_of(x, first), factor, count);
@@ -273,10 +279,10 @@ class CpuBackend final : public Backend {
     }
   }
 
-  void do_attend(TensorView out, TensorView q, int num_q_heads, float scale,
+  void do_attend(TensorView out, TensorView q, int num_q_heads, const AttendOptions& options,
                  const RaggedBatchView& batch, const KvCacheView& kv,
                  const KvRunsView* runs) override {
-    attention_.run(out, q, num_q_heads, scale, batch, kv, runs);
+    attention_.run(out, q, num_q_heads, options, batch, kv, runs);
   }
 
   void do_sample(const SampledTokens& out, TokenId* next, TensorView logits, TensorView /*scratch*/,

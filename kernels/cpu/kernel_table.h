@@ -23,6 +23,11 @@ namespace sluice {
 // and each result is one sum over the steps in order whatever the number of rows: batch invariance.
 inline constexpr int kPanelColumns = 64;
 
+// Columns of the panel of a V tile that begins with feature `first` (kv_tile.h).
+constexpr int panel_width(int first, int head_dim) {
+  return head_dim - first < kPanelColumns ? head_dim - first : kPanelColumns;
+}
+
 constexpr int64_t panel_steps(int64_t k, DType dtype) {
   return dtype == DType::kF32 ? k : ceil_div(k, 2);
 }
@@ -71,8 +76,11 @@ struct AttendTask {
   int group = 0;
   int head_dim = 0;
   float scale = 1;
-  int first_position = 0;  // of the first token; it sees keys [0, first_position]
-  int key_begin = 0;       // a multiple of kSegmentKeys
+  float soft_cap = 0;  // 0: none
+  int window = 0;      // 0: none
+  // Of the first token; it sees keys [first_visible(first_position, window), first_position].
+  int first_position = 0;
+  int key_begin = 0;  // a multiple of kSegmentKeys
   int key_end = 0;
   const BlockId* blocks = nullptr;  // of the sequence
   const std::byte* k = nullptr;     // tile of the first KV head in block 0; the next head's lies
@@ -122,6 +130,7 @@ struct KernelTable {
   // delta.stride 0: one row for all.
   void (*add)(const Rows& x, const Rows& delta, int64_t rows);
   void (*scale)(const Rows& x, float factor, int64_t rows);
+  void (*soft_cap)(const Rows& x, float cap, int64_t rows);
   // Rotates `heads` heads of head_dim at `row` in place; cos, sin [head_dim / 2].
   void (*rope)(void* row, DType dtype, int heads, int head_dim, const float* cos, const float* sin);
 

@@ -65,6 +65,7 @@ class CudaBackend final : public Backend {
   void do_scale(TensorView x, float factor) override {
     launch_scale_add(x, factor, nullptr, stream_);
   }
+  void do_soft_cap(TensorView x, float cap) override { launch_soft_cap(x, cap, stream_); }
   void do_gelu_mul(TensorView out, TensorView gate_up) override {
     launch_gelu_mul(out, gate_up, stream_);
   }
@@ -76,7 +77,7 @@ class CudaBackend final : public Backend {
                         const Weight& weight) override;
   void do_rope_append_kv(TensorView qkv, int num_q_heads, const RopeTable& rope,
                          const RaggedBatchView& batch, const KvCacheView& kv) override;
-  void do_attend(TensorView out, TensorView q, int num_q_heads, float scale,
+  void do_attend(TensorView out, TensorView q, int num_q_heads, const AttendOptions& options,
                  const RaggedBatchView& batch, const KvCacheView& kv,
                  const KvRunsView* runs) override;
   void do_gather_rows(TensorView out, TensorView x, const int32_t* rows) override;
@@ -276,10 +277,10 @@ void CudaBackend::do_rope_append_kv(TensorView qkv, int num_q_heads, const RopeT
   launch_rope_append_kv(qkv, num_q_heads, rope, batch, kv, stream_);
 }
 
-void CudaBackend::do_attend(TensorView out, TensorView q, int num_q_heads, float scale,
-                            const RaggedBatchView& batch, const KvCacheView& kv,
-                            const KvRunsView* runs) {
-  attention_->run(out, q, num_q_heads, scale, batch, kv, runs);
+void CudaBackend::do_attend(TensorView out, TensorView q, int num_q_heads,
+                            const AttendOptions& options, const RaggedBatchView& batch,
+                            const KvCacheView& kv, const KvRunsView* runs) {
+  attention_->run(out, q, num_q_heads, options, batch, kv, runs);
 }
 
 void CudaBackend::do_gather_rows(TensorView out, TensorView x, const int32_t* rows) {

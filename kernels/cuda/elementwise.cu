@@ -74,6 +74,21 @@ __global__ void __launch_bounds__(kThreads)
   store<V>(x + blockIdx.y * stride + col, values);
 }
 
+// Grid: (column tiles, rows).
+template <int V>
+__global__ void __launch_bounds__(kThreads)
+    soft_cap_kernel(float* x, int64_t stride, float cap, int cols) {
+  allow_next_kernel();
+  wait_for_previous_kernel();
+  const int col = (blockIdx.x * kThreads + threadIdx.x) * V;
+  if (col >= cols) return;
+  float values[V];
+  load<V>(values, x + blockIdx.y * stride + col);
+#pragma unroll
+  for (int i = 0; i < V; ++i) values[i] = cap * tanhf(values[i] / cap);
+  store<V>(x + blockIdx.y * stride + col, values);
+}
+
 // ---- launchers ---------------------------------------------------------------------------------
 
 // gridDim.y is at most 65,535: as many rows as one launch takes. The step's token bound is far
@@ -139,6 +154,13 @@ void launch_silu_mul(TensorView out, TensorView gate_up, cudaStream_t stream) {
 
 void launch_gelu_mul(TensorView out, TensorView gate_up, cudaStream_t stream) {
   gate<GeluTanh>(out, gate_up, stream);
+}
+
+void launch_soft_cap(TensorView x, float cap, cudaStream_t stream) {
+  dispatch_vector({x}, x.cols, [&](auto width) {
+    launch(soft_cap_kernel<width>, grid_of(x.rows, x.cols, width), kThreads, 0, stream,
+           static_cast<float*>(x.data), x.row_stride, cap, static_cast<int>(x.cols));
+  });
 }
 
 void launch_scale_add(TensorView x, float factor, const TensorView* delta, cudaStream_t stream) {

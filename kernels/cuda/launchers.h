@@ -27,6 +27,8 @@ void launch_embed(TensorView out, const Weight& table, const TokenId* ids, const
 void launch_convert(TensorView out, TensorView x, cudaStream_t stream);
 void launch_silu_mul(TensorView out, TensorView gate_up, cudaStream_t stream);
 void launch_gelu_mul(TensorView out, TensorView gate_up, cudaStream_t stream);
+// x = cap * tanh(x / cap), f32.
+void launch_soft_cap(TensorView x, float cap, cudaStream_t stream);
 // x = x * factor + delta; delta of x's shape and dtype, or [1, cols] f32 for every row, or null.
 void launch_scale_add(TensorView x, float factor, const TensorView* delta, cudaStream_t stream);
 void launch_gather_rows(TensorView out, TensorView x, const int32_t* rows, cudaStream_t stream);

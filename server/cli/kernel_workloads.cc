@@ -225,11 +225,11 @@ Status KernelWorkloads::attend(const std::string& op, const std::string& size,
       .bytes = static_cast<double>(cache_bytes) + 2 * bytes_of(tokens, width, activations_),
       .flops = 4 * pairs * static_cast<double>(width)};
   const KvCacheView kv = cache_view(arena->as<std::byte>());
-  const float scale = 1 / std::sqrt(static_cast<float>(model_.head_dim));
+  const AttendOptions options{.scale = 1 / std::sqrt(static_cast<float>(model_.head_dim))};
   timer_.time(op, size, work, [&](int64_t i) {
     backend_.attend(TensorView::dense(out->data(), activations_, tokens, width),
                     TensorView::dense(q->data(), activations_, tokens, width), model_.num_heads,
-                    scale, batches.views[static_cast<size_t>(i % copies)], kv, nullptr);
+                    options, batches.views[static_cast<size_t>(i % copies)], kv, nullptr);
   });
   return {};
 }

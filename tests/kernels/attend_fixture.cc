@@ -9,7 +9,8 @@ namespace sluice {
 std::ostream& operator<<(std::ostream& out, const AttendShape& shape) {
   return out << shape.q_heads << " / " << shape.kv_heads << " heads of " << shape.head_dim
              << ", kv " << short_name(shape.kv) << ", activations " << short_name(shape.activations)
-             << ", rows " << shape.padding << " elements apart";
+             << ", rows " << shape.padding << " elements apart, window " << shape.window
+             << ", soft cap " << shape.soft_cap;
 }
 
 std::vector<double> StepOutput::values(int stride) const {
@@ -63,11 +64,15 @@ AttendFixture::AttendFixture(Backend& backend, AttendShape shape, std::vector<in
   const KvCacheView kv = kv_view();
   arena_ =
       backend_.allocate(static_cast<size_t>(num_blocks_ * kv.block_bytes), Memory::kDevice).value();
-  fill_arena(0);
+  fill_arena(shape.window > 0 ? 0xff : 0);
   for (Sequence& sequence : sequences_) rotate(sequence);
 }
 
-float AttendFixture::scale() const { return 4 / std::sqrt(static_cast<float>(shape_.head_dim)); }
+AttendOptions AttendFixture::options() const {
+  return {.scale = 4 / std::sqrt(static_cast<float>(shape_.head_dim)),
+          .window = shape_.window,
+          .soft_cap = shape_.soft_cap};
+}
 
 void AttendFixture::fill_arena(unsigned char byte) {
   const std::vector<unsigned char> bytes(arena_.bytes(), byte);
@@ -172,12 +177,17 @@ StepOutput AttendFixture::run_again(const std::vector<Chunk>& chunks, const Runs
   return attend(batch, &view);
 }
 
-StepOutput AttendFixture::attend(const RaggedBatch& batch, const KvRunsView* runs) {
+StepOutput AttendFixture::attend(RaggedBatch batch, const KvRunsView* runs) {
+  for (int s = 0; s < batch.num_seqs(); ++s) {
+    const int done = batch.kv_lens[s] - (batch.q_indptr[s + 1] - batch.q_indptr[s]);
+    const int passed = first_visible(done, shape_.window) / kBlockTokens;
+    for (int i = 0; i < passed; ++i) ++batch.blocks[batch.block_indptr[s] + i];  // an unused one
+  }
   const int64_t width = int64_t{shape_.q_heads} * shape_.head_dim;
   DeviceTensor out(backend_, shape_.activations, batch.num_tokens(), width, shape_.padding);
   std::vector<Buffer> uploads;
   const RaggedBatchView view = upload_batch(backend_, batch, uploads);
-  backend_.attend(out.view(), qkv_->view().columns(0, width), shape_.q_heads, scale(), view,
+  backend_.attend(out.view(), qkv_->view().columns(0, width), shape_.q_heads, options(), view,
                   kv_view(), runs);
   StepOutput step{shape_.activations, out.dense_bytes(), width};
   out.check_guards();
@@ -210,14 +220,16 @@ std::vector<double> AttendFixture::reference(int index, RowRange rows, const Run
       const double* q = &sequence.rotated[static_cast<size_t>(t * row_width() + h * d)];
       std::vector<double> values(d, 0);
       double sum = 0;
-      for (int key = 0; key <= t; ++key) {
+      for (int key = first_visible(t, shape_.window); key <= t; ++key) {
         if (!seen[key]) continue;
         const double* k =
             &sequence.rotated[static_cast<size_t>(key * row_width() + (shape_.q_heads + g) * d)];
         const double* v = k + shape_.kv_heads * d;
         double dot = 0;
         for (int i = 0; i < d; ++i) dot += q[i] * k[i];
-        const double p = std::exp(dot * scale());
+        dot *= options().scale;
+        if (shape_.soft_cap > 0) dot = shape_.soft_cap * std::tanh(dot / shape_.soft_cap);
+        const double p = std::exp(dot);
         sum += p;
         for (int i = 0; i < d; ++i) values[i] += p * v[i];
       }

@@ -17,6 +17,8 @@ struct AttendShape {
   int q_heads, kv_heads, head_dim;
   DType kv, activations;
   int padding = 8;  // elements between the rows of q and of out: 8 keeps them 16-byte aligned
+  int window = 0;
+  float soft_cap = 0;
 };
 std::ostream& operator<<(std::ostream& out, const AttendShape& shape);
 
@@ -48,7 +50,8 @@ struct StepOutput {
 
 class AttendFixture {
  public:
-  // `lengths`: tokens of each sequence. Sequence i's data depend on (seed, i) only.
+  // `lengths`: tokens of each sequence. Sequence i's data depend on (seed, i) only. With a window,
+  // attend() is given blocks of NaN for those that lie outside.
   AttendFixture(Backend& backend, AttendShape shape, std::vector<int> lengths, uint32_t seed);
 
   void fill_arena(unsigned char byte);
@@ -64,8 +67,11 @@ class AttendFixture {
   // Out rows of a whole sequence in double, cut to `runs` where not null.
   std::vector<double> reference(int sequence, RowRange rows = {},
                                 const RunLists* runs = nullptr) const;
+  // A soft cap's tanh errs by 4 u of it, which is an error of a logit.
   Tolerance tolerance() const {
-    return attend_tolerance(shape_.kv, shape_.activations, backend_.info().activations, 1);
+    Tolerance all = attend_tolerance(shape_.kv, shape_.activations, backend_.info().activations, 1);
+    all.absolute += 4 * kU * shape_.soft_cap;
+    return all;
   }
 
  private:
@@ -78,10 +84,10 @@ class AttendFixture {
   };
 
   int row_width() const { return (shape_.q_heads + 2 * shape_.kv_heads) * shape_.head_dim; }
-  float scale() const;
+  AttendOptions options() const;
   void rotate(Sequence& sequence) const;
   RaggedBatch batch_of(const std::vector<Chunk>& chunks, std::vector<double>& qkv) const;
-  StepOutput attend(const RaggedBatch& batch, const KvRunsView* runs);
+  StepOutput attend(RaggedBatch batch, const KvRunsView* runs);
   KvCacheView kv_view() const;
 
   Backend& backend_;

@@ -120,6 +120,24 @@ TEST_P(RowOps, AddTakesRowsOrABiasForEveryRow) {
   });
 }
 
+TEST_P(RowOps, SoftCapBendsEveryElement) {
+  std::mt19937 rng(14);
+  for (const float cap : {0.25F, 30.0F}) {
+    for_shapes([&](DType dtype, Shape s) {
+      if (dtype != DType::kF32) return;
+      const auto x = random_values(s.rows * s.cols, dtype, rng);
+      DeviceTensor out(backend(), dtype, s.rows, s.cols, s.padding);
+      out.set(x);
+      backend().soft_cap(out.view(), cap);
+      std::vector<double> want(x.size());
+      for (size_t i = 0; i < x.size(); ++i) want[i] = cap * std::tanh(x[i] / cap);
+      // The tanh errs by 4 u of the cap, however small x is.
+      expect_close(out.get(), want, {16 * kU, 4 * kU * cap});
+      out.check_guards();
+    });
+  }
+}
+
 TEST_P(RowOps, ScaleMultipliesEveryElement) {
   std::mt19937 rng(10);
   for_shapes([&](DType dtype, Shape s) {

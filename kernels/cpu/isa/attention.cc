@@ -2,7 +2,8 @@
 // tiled as in FlashAttention, arXiv:2205.14135). The unit is a tile of 64 keys, aligned to the
 // sequence's blocks:
 //
-//   for each tile: S = q K^T | mask | m' = max(m, max S) | p = 2^(S - m') | O = O 2^(m - m') + p V
+//   for each tile: S = q K^T | cap | mask | m' = max(m, max S) | p = 2^(S - m') | O = O 2^(m - m')
+//   + p V
 //
 // A task's KV heads share the loop over tiles, first all of K, then all of V, because that is how
 // they lie in a block: decoding streams the cache from memory, and runs of 16 KB and more come
@@ -22,6 +23,11 @@ constexpr uint64_t kAllKeys = ~uint64_t{0};
 uint64_t low_bits(int count) {
   if (count <= 0) return 0;
   return count >= kBlockTokens ? kAllKeys : (uint64_t{1} << count) - 1;
+}
+
+// The bits of those of a tile's keys, base ... base + 63, that lie in [first, end).
+uint64_t range_bits(int first, int end, int base) {
+  return low_bits(end - base) & ~low_bits(first - base);
 }
 
 // Views of a row's state (kernel_table.h).
@@ -75,14 +81,15 @@ SLUICE_INLINE Vi lanes_of(uint32_t bits) {
 template <typename Panel>
 void clean_v(uint32_t* to, const uint32_t* v, uint64_t keys, int head_dim) {
   constexpr int kSteps = kBlockTokens / Panel::kStep;
-  for (int panel = 0; panel < head_dim / kPanelColumns; ++panel) {
+  for (int first = 0; first < head_dim; first += kPanelColumns) {
+    const int width = panel_width(first, head_dim);
     for (int s = 0; s < kSteps; ++s) {
       const uint64_t bits = keys >> (s * Panel::kStep);
       const uint32_t keep = Panel::kStep == 1
                                 ? (bits & 1 ? 0xffffffffU : 0)
                                 : (bits & 1 ? 0xffffU : 0) | (bits & 2 ? 0xffff0000U : 0);
-      const int64_t at = int64_t{panel * kSteps + s} * kPanelColumns;
-      for (int c = 0; c < kPanelColumns; c += kLanes)
+      const int64_t at = int64_t{first} * kSteps + int64_t{s} * width;
+      for (int c = 0; c < width; c += kLanes)
         store(to + at + c, load<Vu>(v + at + c) & splat(keep));
     }
   }
@@ -98,6 +105,14 @@ SLUICE_INLINE void score(float (&s)[R][kPanelColumns], const typename Panel::X* 
     for (int r = 0; r < R; ++r) {
       for (int i = 0; i < kTileVectors; ++i) store(&s[r][c + i * kLanes], acc[r][i] * scale);
     }
+  }
+}
+
+template <int R>
+SLUICE_INLINE void cap(float (&s)[R][kPanelColumns], float limit) {
+  for (int r = 0; r < R; ++r) {
+    for (int c = 0; c < kPanelColumns; c += kLanes)
+      store(&s[r][c], soft_cap(load_f32(&s[r][c]), limit));
   }
 }
 
@@ -134,25 +149,36 @@ SLUICE_INLINE void softmax_row(typename Panel::X* p, const float* s, uint64_t vi
   }
 }
 
+// The same of one panel of V, of kWidth columns from feature `first` on.
+template <typename Panel, int R, int kWidth>
+SLUICE_INLINE void accumulate_panel(float* states, const typename Panel::X* p, const uint32_t* v,
+                                    int64_t steps, int head_dim, int first) {
+  constexpr int kSteps = kBlockTokens / Panel::kStep;
+  constexpr int kVectors = kWidth / kLanes < kTileVectors ? kWidth / kLanes : kTileVectors;
+  for (int f = 0; f < kWidth; f += kVectors * kLanes) {
+    Vf acc[R][kVectors];
+    for (int r = 0; r < R; ++r) {
+      for (int i = 0; i < kVectors; ++i)
+        acc[r][i] = load_f32(state_of(states, r, head_dim).values + first + f + i * kLanes);
+    }
+    multiply_tile<Panel, R, kVectors, kWidth>(acc, p, kSteps, v + int64_t{first} * kSteps + f,
+                                              steps);
+    for (int r = 0; r < R; ++r) {
+      for (int i = 0; i < kVectors; ++i)
+        store(state_of(states, r, head_dim).values + first + f + i * kLanes, acc[r][i]);
+    }
+  }
+}
+
 // O += p V for R rows, over the first `steps` steps of V.
 template <typename Panel, int R>
 SLUICE_INLINE void accumulate(float* states, const typename Panel::X* p, const uint32_t* v,
                               int64_t steps, int head_dim) {
-  constexpr int kSteps = kBlockTokens / Panel::kStep;
-  for (int f = 0; f < head_dim; f += kTileVectors * kLanes) {
-    Vf acc[R][kTileVectors];
-    for (int r = 0; r < R; ++r) {
-      for (int i = 0; i < kTileVectors; ++i)
-        acc[r][i] = load_f32(state_of(states, r, head_dim).values + f + i * kLanes);
-    }
-    const uint32_t* columns =
-        v + int64_t{f / kPanelColumns} * kSteps * kPanelColumns + f % kPanelColumns;
-    multiply_tile<Panel>(acc, p, kSteps, columns, steps);
-    for (int r = 0; r < R; ++r) {
-      for (int i = 0; i < kTileVectors; ++i)
-        store(state_of(states, r, head_dim).values + f + i * kLanes, acc[r][i]);
-    }
-  }
+  int first = 0;
+  for (; first + kPanelColumns <= head_dim; first += kPanelColumns)
+    accumulate_panel<Panel, R, kPanelColumns>(states, p, v, steps, head_dim, first);
+  if (first < head_dim)
+    accumulate_panel<Panel, R, kPanelColumns / 2>(states, p, v, steps, head_dim, first);
 }
 
 // A task in progress: `Panel`'s view of its memory.
@@ -183,10 +209,13 @@ class TaskRun {
     }
     const int past_last = task_.first_position + task_.tokens;  // keys that the last token sees
     const int key_end = task_.key_end < past_last ? task_.key_end : past_last;
-    for (int base = task_.key_begin; base < key_end; base += kBlockTokens) {
+    const int first_key = first_visible(task_.first_position, task_.window);
+    const int first_base = first_key / kBlockTokens * kBlockTokens;
+    for (int base = task_.key_begin > first_base ? task_.key_begin : first_base; base < key_end;
+         base += kBlockTokens) {
       uint64_t keys[kTaskHeadsMax];  // visible to any row, a head each
       for (int h = 0; h < task_.kv_heads; ++h)
-        keys[h] = runs[h].of_tile(base / kBlockTokens) & low_bits(past_last - base);
+        keys[h] = runs[h].of_tile(base / kBlockTokens) & range_bits(first_key, past_last, base);
       const int64_t at = task_.blocks[base / kBlockTokens] * task_.block_bytes;
       for (int h = 0; h < task_.kv_heads; ++h)
         if (keys[h] != 0) meet_keys(h, base, keys[h], task_.k + at + h * task_.tile_bytes);
@@ -200,10 +229,11 @@ class TaskRun {
   static constexpr int kPSteps = kBlockTokens / Panel::kStep;
 
   int64_t q_words() const { return task_.head_dim / Panel::kStep; }
-  // The tile's keys that row `row` of a head sees.
-  uint64_t visible(int64_t row, int base, uint64_t keys) const {
-    const int position = task_.first_position + static_cast<int>(row) / task_.group;
-    return keys & low_bits(position + 1 - base);
+  // The tile's keys that lie where rows [first, last] of a head look.
+  uint64_t visible(int64_t first, int64_t last, int base, uint64_t keys) const {
+    const int from = task_.first_position + static_cast<int>(first) / task_.group;
+    const int to = task_.first_position + static_cast<int>(last) / task_.group;
+    return keys & range_bits(first_visible(from, task_.window), to + 1, base);
   }
 
   // Calls body(row count, first row) for a head's blocks of rows that see any of the keys.
@@ -211,7 +241,7 @@ class TaskRun {
   void for_seeing_rows(int head, int base, uint64_t keys, Body&& body) {
     for_row_blocks(head_rows_, [&](auto count, int64_t first) {
       constexpr int kRows = decltype(count)::value;
-      if (visible(first + kRows - 1, base, keys) == 0) return;  // later rows see more
+      if (visible(first, first + kRows - 1, base, keys) == 0) return;
       body(count, first, head * head_rows_ + first);
     });
   }
@@ -223,8 +253,10 @@ class TaskRun {
       alignas(64) float s[kRows][kPanelColumns];
       score<Panel, kRows>(s, q_ + row * q_words(), q_words(), reinterpret_cast<const uint32_t*>(k),
                           task_.scale * kLog2E);
+      if (task_.soft_cap > 0) cap(s, task_.soft_cap * kLog2E);
       for (int r = 0; r < kRows; ++r) {
-        softmax_row<Panel>(p_ + (row + r) * kPSteps, s[r], visible(first + r, base, keys),
+        softmax_row<Panel>(p_ + (row + r) * kPSteps, s[r],
+                           visible(first + r, first + r, base, keys),
                            state_of(states_, row + r, task_.head_dim), task_.head_dim);
       }
     });

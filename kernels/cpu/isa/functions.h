@@ -17,6 +17,7 @@ void silu_mul(const Rows& out, const Rows& gate_up, int64_t rows);
 void gelu_mul(const Rows& out, const Rows& gate_up, int64_t rows);
 void add(const Rows& x, const Rows& delta, int64_t rows);
 void scale(const Rows& x, float factor, int64_t rows);
+void soft_cap(const Rows& x, float cap, int64_t rows);
 void rope(void* row, DType dtype, int heads, int head_dim, const float* cos, const float* sin);
 
 void attend(const AttendTask& task, float* state, std::byte* scratch);

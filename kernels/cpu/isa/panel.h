@@ -127,16 +127,16 @@ struct Ahead {
 };
 
 // acc[r][c] += sum over `steps` of x[r] times column vector c of the panel at `w`.
-template <typename Panel, int R, int C>
+// kColumns: of the panel.
+template <typename Panel, int R, int C, int kColumns = kPanelColumns>
 SLUICE_INLINE void multiply_tile(Vf (&acc)[R][C], const typename Panel::X* x, int64_t x_stride,
                                  const uint32_t* w, int64_t steps, Ahead ahead = {}) {
   for (int64_t s = 0; s < steps; ++s) {
     for (int64_t line = 0; line < ahead.lines; ++line)
-      __builtin_prefetch(ahead.at + s * kPanelColumns + line * kCacheLineWords, 0,
+      __builtin_prefetch(ahead.at + s * kColumns + line * kCacheLineWords, 0,
                          /*second level*/ 2);
     typename Panel::W columns[C];
-    for (int c = 0; c < C; ++c)
-      columns[c] = Panel::load_columns(w + s * kPanelColumns + c * kLanes);
+    for (int c = 0; c < C; ++c) columns[c] = Panel::load_columns(w + s * kColumns + c * kLanes);
     for (int r = 0; r < R; ++r) {
       const typename Panel::X broadcast = x[r * x_stride + s];
       for (int c = 0; c < C; ++c) acc[r][c] = Panel::multiply_add(columns[c], broadcast, acc[r][c]);

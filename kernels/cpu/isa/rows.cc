@@ -144,6 +144,15 @@ void scale(const Rows& x, float factor, int64_t rows) {
   });
 }
 
+void soft_cap(const Rows& x, float cap, int64_t rows) {
+  for (int64_t r = 0; r < rows; ++r) {
+    auto* row = row_of<float>(x, r);
+    for_vectors(x.cols, [&](int64_t i, int lanes) {
+      store_lanes(row + i, soft_cap(load_lanes(row + i, lanes), cap), lanes);
+    });
+  }
+}
+
 void rope(void* row, DType dtype, int heads, int head_dim, const float* cos, const float* sin) {
   const int half = head_dim / 2;
   with_dtype(dtype, [&](auto element) {

@@ -191,6 +191,14 @@ SLUICE_INLINE Vf exp(Vf x) {
   return x < -87.3F ? Vf{} : p * power_of_two(n);
 }
 
+// cap * tanh(x / cap) for cap > 0, absolute error < cap * 2^-22: tanh(y) = 1 - 2 / (1 + e^2y),
+// whose e^2y may stop growing where tanh is 1 to the last bit. NaN stays NaN.
+SLUICE_INLINE Vf soft_cap(Vf x, float cap) {
+  const Vf twice = x * (2.0F / cap);
+  const Vf e = exp(twice > 80.0F ? splat(80.0F) : twice);
+  return cap - 2.0F * cap / (e + 1.0F);
+}
+
 // ln x for normal x > 0, relative error < 2^-22 also near 1: x = 2^n m with m in [sqrt(1/2), sqrt
 // 2) and ln m = 2 atanh((m - 1) / (m + 1)), whose series in odd powers ends at s^9.
 SLUICE_INLINE Vf log(Vf x) {

@@ -33,6 +33,7 @@ extern const KernelTable kTable = {
     .gelu_mul = gelu_mul,
     .add = add,
     .scale = scale,
+    .soft_cap = soft_cap,
     .rope = rope,
     .attend = attend,
     .attend_merge = attend_merge,

@@ -11,6 +11,7 @@
 
 #include <vector>
 
+#include "kernels/backend.h"
 #include "kernels/ragged_batch.h"
 #include "kernels/tensor.h"
 
@@ -28,6 +29,12 @@ struct alignas(16) AttendItem {
   int32_t block_end = 0;
   int32_t partial = -1;
   int32_t list = -1;  // of the step's run lists
+};
+
+// Keys [begin, end) of a sequence.
+struct alignas(8) KeyRange {
+  int32_t begin = 0;
+  int32_t end = 0;
 };
 
 // A row tile whose partials [partial_begin, partial_begin + num_partials) make the output.
@@ -69,15 +76,17 @@ struct AttentionPlan {
   int max_merge_rows = 0;  // of one merge item, or of one row tile of run lists
   int num_partials = 0;    // partials hold kDecodeRows rows for decode items, kPrefillRows for
                            // prefill ones: slots are counted in units of kDecodeRows rows
-  std::vector<int32_t> list_limits;  // with run lists: the keys that each list's last row sees
+  std::vector<KeyRange> list_keys;  // with run lists: the keys that any row of each list sees
 
-  // Sequences with at most kDecodeRows packed rows decode, others prefill. Keys are split so that
-  // about `num_workers` equal items exist; never more than max_partials slots.
-  void build(const RaggedBatch& batch, int num_kv_heads, int group, int num_workers,
+  // Sequences with at most kDecodeRows packed rows decode, others prefill. Blocks that no row of a
+  // tile has in its window (0: none) are in no item. Keys are split so that about `num_workers`
+  // equal items exist; never more than max_partials slots.
+  void build(const RaggedBatch& batch, int num_kv_heads, int group, int window, int num_workers,
              int max_partials);
   // For run lists: the row tiles alone, the longest (if all were kept) first; list_plan.cu divides
   // them by what the lists hold.
-  void build_row_tiles(const RaggedBatch& batch, int num_kv_heads, int group, int num_workers);
+  void build_row_tiles(const RaggedBatch& batch, int num_kv_heads, int group, int window,
+                       int num_workers);
 
  private:
   void clear(int group);
@@ -100,18 +109,20 @@ struct ListPlan {
   int num_prefill_tiles = 0;
   int num_lists = 0;
   int num_workers = 0;
-  const AttendItem* tiles = nullptr;     // [num_tiles()]
-  const int32_t* list_limits = nullptr;  // [num_lists]
-  int32_t* list_blocks = nullptr;        // [num_lists]: ceil(slots / 64)
-  int32_t* checkpoints = nullptr;        // [num_lists][kCheckpoints]
-  AttendItem* items = nullptr;           // [max_items()], those of decode first
-  MergeItem* merge = nullptr;            // [num_workers]
+  const AttendItem* tiles = nullptr;    // [num_tiles()]
+  const KeyRange* list_keys = nullptr;  // [num_lists]
+  int32_t* list_blocks = nullptr;       // [num_lists]: ceil(slots / 64)
+  int32_t* checkpoints = nullptr;       // [num_lists][kCheckpoints]
+  AttendItem* items = nullptr;          // [max_items()], those of decode first
+  MergeItem* merge = nullptr;           // [num_workers]
   ListCounts* counts = nullptr;
 
   constexpr int num_tiles() const { return num_decode_tiles + num_prefill_tiles; }
   // Items are total / num_workers blocks long, or longer, or the last of their tile.
   constexpr int max_items() const { return num_tiles() + num_workers; }
 };
+
+inline constexpr int kNoWindow = 1 << 30;  // longer than any sequence
 
 // What every attention kernel is given. Partials: [slots][16 rows][head_dim] f32 unnormalised sums,
 // and [slots][16 rows] maxima (scaled, base 2) and sums.
@@ -122,7 +133,10 @@ struct AttendParams {
   int64_t out_stride = 0;
   int group = 1;  // query heads a KV head
   int num_processors = 1;
-  float scale_log2 = 0;  // scale * log2(e)
+  float scale_log2 = 0;        // scale * log2(e)
+  int window = kNoWindow;      // a row that sees keys before `limit` sees those from limit - window
+  float raw_cap = 0;           // soft cap of q . k, not yet scaled; 0: none
+  float raw_cap_exponent = 0;  // 2 log2(e) / raw_cap
   RaggedBatchView batch;
   KvCacheView kv;
   float* partial_sums = nullptr;
@@ -150,8 +164,8 @@ void launch_portable(const AttendParams& params, const AttendItem* decode_items,
                      const AttendItem* prefill_items, int num_prefill, cudaStream_t stream);
 void launch_portable_lists(const AttendParams& params, cudaStream_t stream);
 // plain.cu: any dtype, any alignment, one warp a row: the fallback that is easy to believe.
-void launch_attend_plain(TensorView out, TensorView q, int num_q_heads, float scale,
-                         const RaggedBatchView& batch, const KvCacheView& kv,
-                         const KvRunsView* runs, cudaStream_t stream);
+void launch_attend_plain(TensorView out, TensorView q, int num_q_heads,
+                         const AttendOptions& options, const RaggedBatchView& batch,
+                         const KvCacheView& kv, const KvRunsView* runs, cudaStream_t stream);
 
 }  // namespace sluice::cuda

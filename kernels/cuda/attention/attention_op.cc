@@ -16,12 +16,12 @@ bool is_aligned(const TensorView& x) {
 
 }  // namespace
 
-bool PlannedBatch::replace(const RaggedBatch& batch, int heads, int heads_a_group) {
+bool PlannedBatch::replace(const RaggedBatch& batch, int heads, int heads_a_group, int keys) {
   if (q_indptr == batch.q_indptr && kv_lens == batch.kv_lens && num_kv_heads == heads &&
-      group == heads_a_group) {
+      group == heads_a_group && window == keys) {
     return false;
   }
-  *this = {batch.q_indptr, batch.kv_lens, heads, heads_a_group};
+  *this = {batch.q_indptr, batch.kv_lens, heads, heads_a_group, keys};
   return true;
 }
 
@@ -54,9 +54,11 @@ Status AttentionOp::prepare(const StepLimits& limits) {
       (tiles + max_partials()) * static_cast<int64_t>(sizeof(AttendItem) + sizeof(MergeItem));
   Result<std::unique_ptr<Staging>> dense = Staging::create(backend_, fences_, plan_bytes_);
   if (!dense.ok()) return dense.status();
-  dense_staging_ = std::move(dense).value();
+  full_ = {};  // what was planned is gone
+  windowed_ = {};
+  full_.staging = std::move(dense).value();
   listed_staging_.reset();
-  dense_batch_ = listed_batch_ = {};  // what was planned is gone
+  listed_batch_ = {};
   return {};
 }
 
@@ -67,9 +69,11 @@ bool AttentionOp::supports_head_dim(int head_dim) {
 int AttentionOp::num_workers() const { return num_processors_ * kBlocksAnSm; }
 int AttentionOp::max_partials() const { return num_workers() * kPartialsAWorker; }
 
-AttendParams AttentionOp::params_of(TensorView out, TensorView q, int group, float scale,
-                                    const RaggedBatchView& batch, const KvCacheView& kv) const {
+AttendParams AttentionOp::params_of(TensorView out, TensorView q, int group,
+                                    const AttendOptions& options, const RaggedBatchView& batch,
+                                    const KvCacheView& kv) const {
   constexpr float kLog2E = 1.44269504F;
+  const float raw_cap = options.soft_cap / options.scale;
   auto* sums = partials_.as<float>();
   const int64_t rows = int64_t{max_partials()} * kDecodeRows;
   return {.q = q.data,
@@ -78,7 +82,10 @@ AttendParams AttentionOp::params_of(TensorView out, TensorView q, int group, flo
           .out_stride = out.row_stride,
           .group = group,
           .num_processors = num_processors_,
-          .scale_log2 = scale * kLog2E,
+          .scale_log2 = options.scale * kLog2E,
+          .window = options.window > 0 ? std::min(options.window, kNoWindow) : kNoWindow,
+          .raw_cap = raw_cap,
+          .raw_cap_exponent = raw_cap > 0 ? 2 * kLog2E / raw_cap : 0,
           .batch = batch,
           .kv = kv,
           .partial_sums = sums,
@@ -88,36 +95,38 @@ AttendParams AttentionOp::params_of(TensorView out, TensorView q, int group, flo
           .lists = {}};
 }
 
-void AttentionOp::run(TensorView out, TensorView q, int num_q_heads, float scale,
+void AttentionOp::run(TensorView out, TensorView q, int num_q_heads, const AttendOptions& options,
                       const RaggedBatchView& batch, const KvCacheView& kv, const KvRunsView* runs) {
   const int group = num_q_heads / kv.num_kv_heads;
   SLUICE_CHECK_LE(kv.head_dim, max_head_dim_);
   if (kv.dtype != DType::kBF16 || q.dtype != DType::kBF16 || group > kDecodeRows ||
       !is_aligned(q) || !is_aligned(out)) {
-    return launch_attend_plain(out, q, num_q_heads, scale, batch, kv, runs, stream_);
+    return launch_attend_plain(out, q, num_q_heads, options, batch, kv, runs, stream_);
   }
-  AttendParams params = params_of(out, q, group, scale, batch, kv);
+  AttendParams params = params_of(out, q, group, options, batch, kv);
   const bool portable = portable_ || (kv.head_dim != 64 && kv.head_dim != 128);
-  if (runs != nullptr) return run_lists(params, *runs, portable);
-  run_dense(params, portable);
+  if (runs != nullptr) return run_lists(params, options.window, *runs, portable);
+  run_dense(params, options.window, portable);
 }
 
-void AttentionOp::run_dense(const AttendParams& params, bool portable) {
-  plan_dense(*params.batch.host, params.kv.num_kv_heads, params.group);
-  const auto num_decode = static_cast<int>(dense_.decode.size());
-  const auto num_prefill = static_cast<int>(dense_.prefill.size());
+void AttentionOp::run_dense(const AttendParams& params, int window, bool portable) {
+  const Dense& dense = plan_dense(*params.batch.host, params.kv.num_kv_heads, params.group, window);
+  const auto num_decode = static_cast<int>(dense.plan.decode.size());
+  const auto num_prefill = static_cast<int>(dense.plan.prefill.size());
   if (portable) {
-    launch_portable(params, decode_items_, num_decode, prefill_items_, num_prefill, stream_);
+    launch_portable(params, dense.decode_items, num_decode, dense.prefill_items, num_prefill,
+                    stream_);
   } else {
-    launch_prefill(params, prefill_items_, num_prefill, stream_);
-    launch_decode(params, decode_items_, num_decode, stream_);
+    launch_prefill(params, dense.prefill_items, num_prefill, stream_);
+    launch_decode(params, dense.decode_items, num_decode, stream_);
   }
-  launch_merge(params, merge_items_, static_cast<int>(dense_.merge.size()), dense_.max_merge_rows,
-               stream_);
+  launch_merge(params, dense.merge_items, static_cast<int>(dense.plan.merge.size()),
+               dense.plan.max_merge_rows, stream_);
 }
 
-void AttentionOp::run_lists(AttendParams& params, const KvRunsView& runs, bool portable) {
-  plan_lists(*params.batch.host, params.kv.num_kv_heads, params.group);
+void AttentionOp::run_lists(AttendParams& params, int window, const KvRunsView& runs,
+                            bool portable) {
+  plan_lists(*params.batch.host, params.kv.num_kv_heads, params.group, window);
   params.runs = runs;
   params.lists = list_plan_;
   launch_plan_lists(runs, list_plan_, stream_);
@@ -130,29 +139,37 @@ void AttentionOp::run_lists(AttendParams& params, const KvRunsView& runs, bool p
   launch_merge_lists(params, listed_.max_merge_rows, stream_);
 }
 
-void AttentionOp::plan_dense(const RaggedBatch& batch, int num_kv_heads, int group) {
-  if (!dense_batch_.replace(batch, num_kv_heads, group)) return dense_staging_->touch();
-  dense_.build(batch, num_kv_heads, group, num_workers(), max_partials());
-  dense_staging_->begin();
-  decode_items_ = dense_staging_->add(dense_.decode);
-  prefill_items_ = dense_staging_->add(dense_.prefill);
-  merge_items_ = dense_staging_->add(dense_.merge);
-  dense_staging_->upload();
+const AttentionOp::Dense& AttentionOp::plan_dense(const RaggedBatch& batch, int num_kv_heads,
+                                                  int group, int window) {
+  Dense& dense = window > 0 ? windowed_ : full_;
+  if (!dense.batch.replace(batch, num_kv_heads, group, window)) {
+    dense.staging->touch();
+    return dense;
+  }
+  dense.plan.build(batch, num_kv_heads, group, window, num_workers(), max_partials());
+  if (dense.staging == nullptr)
+    dense.staging = Staging::create(backend_, fences_, plan_bytes_).value();
+  dense.staging->begin();
+  dense.decode_items = dense.staging->add(dense.plan.decode);
+  dense.prefill_items = dense.staging->add(dense.plan.prefill);
+  dense.merge_items = dense.staging->add(dense.plan.merge);
+  dense.staging->upload();
+  return dense;
 }
 
-void AttentionOp::plan_lists(const RaggedBatch& batch, int num_kv_heads, int group) {
-  if (!listed_batch_.replace(batch, num_kv_heads, group)) return listed_staging_->touch();
-  listed_.build_row_tiles(batch, num_kv_heads, group, num_workers());
+void AttentionOp::plan_lists(const RaggedBatch& batch, int num_kv_heads, int group, int window) {
+  if (!listed_batch_.replace(batch, num_kv_heads, group, window)) return listed_staging_->touch();
+  listed_.build_row_tiles(batch, num_kv_heads, group, window, num_workers());
   list_plan_.num_decode_tiles = static_cast<int>(listed_.decode.size());
   list_plan_.num_prefill_tiles = static_cast<int>(listed_.prefill.size());
-  list_plan_.num_lists = static_cast<int>(listed_.list_limits.size());
+  list_plan_.num_lists = static_cast<int>(listed_.list_keys.size());
   std::vector<AttendItem> tiles = listed_.decode;
   tiles.insert(tiles.end(), listed_.prefill.begin(), listed_.prefill.end());
   if (listed_staging_ == nullptr)
     listed_staging_ = Staging::create(backend_, fences_, plan_bytes_).value();
   listed_staging_->begin();
   list_plan_.tiles = listed_staging_->add(tiles);
-  list_plan_.list_limits = listed_staging_->add(listed_.list_limits);
+  list_plan_.list_keys = listed_staging_->add(listed_.list_keys);
   listed_staging_->upload();
   allocate_list_plan();
 }

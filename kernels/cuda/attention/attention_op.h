@@ -12,13 +12,15 @@ struct PlannedBatch {
   std::vector<int32_t> q_indptr, kv_lens;
   int num_kv_heads = 0;
   int group = 0;
+  int window = 0;
 
   // Takes the batch over; false where it is the one before.
-  bool replace(const RaggedBatch& batch, int num_kv_heads, int group);
+  bool replace(const RaggedBatch& batch, int num_kv_heads, int group, int window);
 };
 
 // Owns the plans of the latest batch and the room for partials: 35 MB on 132 processors at head_dim
-// 128. What run lists need grows in the first, largest steps, then never. Not thread-safe.
+// 128. What run lists and windows need grows in the first, largest steps, then never. Not
+// thread-safe.
 class AttentionOp {
  public:
   // `portable`: only what every card since sm_80 can do, though this one may know more.
@@ -30,18 +32,28 @@ class AttentionOp {
 
   static bool supports_head_dim(int head_dim);
 
-  void run(TensorView out, TensorView q, int num_q_heads, float scale, const RaggedBatchView& batch,
-           const KvCacheView& kv, const KvRunsView* runs);
+  void run(TensorView out, TensorView q, int num_q_heads, const AttendOptions& options,
+           const RaggedBatchView& batch, const KvCacheView& kv, const KvRunsView* runs);
 
  private:
+  // The plan of layers without run lists that share a window, and its items on the device.
+  struct Dense {
+    PlannedBatch batch;
+    AttentionPlan plan;
+    std::unique_ptr<Staging> staging;
+    const AttendItem* decode_items = nullptr;
+    const AttendItem* prefill_items = nullptr;
+    const MergeItem* merge_items = nullptr;
+  };
+
   int num_workers() const;
   int max_partials() const;
-  AttendParams params_of(TensorView out, TensorView q, int group, float scale,
+  AttendParams params_of(TensorView out, TensorView q, int group, const AttendOptions& options,
                          const RaggedBatchView& batch, const KvCacheView& kv) const;
-  void run_dense(const AttendParams& params, bool portable);
-  void run_lists(AttendParams& params, const KvRunsView& runs, bool portable);
-  void plan_dense(const RaggedBatch& batch, int num_kv_heads, int group);
-  void plan_lists(const RaggedBatch& batch, int num_kv_heads, int group);
+  void run_dense(const AttendParams& params, int window, bool portable);
+  void run_lists(AttendParams& params, int window, const KvRunsView& runs, bool portable);
+  const Dense& plan_dense(const RaggedBatch& batch, int num_kv_heads, int group, int window);
+  void plan_lists(const RaggedBatch& batch, int num_kv_heads, int group, int window);
   void allocate_list_plan();
 
   Backend& backend_;
@@ -53,12 +65,7 @@ class AttentionOp {
   int max_head_dim_ = 0;
   Buffer partials_;
 
-  PlannedBatch dense_batch_;
-  AttentionPlan dense_;
-  std::unique_ptr<Staging> dense_staging_;
-  const AttendItem* decode_items_ = nullptr;
-  const AttendItem* prefill_items_ = nullptr;
-  const MergeItem* merge_items_ = nullptr;
+  Dense full_, windowed_;  // by turns in models whose layers alternate
 
   PlannedBatch listed_batch_;
   AttentionPlan listed_;  // row tiles alone

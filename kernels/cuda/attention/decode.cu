@@ -127,12 +127,8 @@ __device__ void consume(const AttendParams& p, const AttendItem& item, uint8_t* 
   const int first_token = p.batch.q_indptr[item.seq];
   const int q_len = p.batch.q_indptr[item.seq + 1] - first_token,
             kv_len = p.batch.kv_lens[item.seq];
-  const int lane = threadIdx.x % kWarp, warp = threadIdx.x / kWarp;
-  int limit[2];
-  for (int h = 0; h < 2; ++h) {
-    limit[h] = kv_len - q_len + (item.row_begin + lane / 4 + 8 * h) / p.group + 1;
-  }
-  const int always_visible = kv_len - q_len + item.row_begin / p.group + 1;  // to every row
+  const int warp = threadIdx.x / kWarp;
+  const Sight sight(p, kv_len - q_len + 1, item.row_begin);
   uint32_t q[kDim / 16][4];
   load_q<kDim>(q, p, item, first_token, 0);
   Rows<kDim> rows;
@@ -143,9 +139,9 @@ __device__ void consume(const AttendParams& p, const AttendItem& item, uint8_t* 
     uint8_t* k_tile = stages + stage * S::kStageBytes;
     mbarrier_wait(&ring.full[stage], i / S::kStages & 1);
     const auto attend = [&](const auto& visible) {
-      attend_keys<kDim, kBlockTokens, kKeysOfWarp>(
-          rows, q, smem_address(k_tile), smem_address(k_tile + S::kTileBytes), warp * kKeysOfWarp,
-          visible, limit, p.scale_log2, !visible.all_before(always_visible, kKeysOfWarp));
+      attend_keys<kDim, kBlockTokens, kKeysOfWarp>(rows, q, smem_address(k_tile),
+                                                   smem_address(k_tile + S::kTileBytes),
+                                                   warp * kKeysOfWarp, visible, sight, p);
     };
     if constexpr (kLists) {
       attend(ListedKeys{keys[stage] + warp * kKeysOfWarp, 0});

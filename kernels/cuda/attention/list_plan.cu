@@ -19,7 +19,7 @@ constexpr int kGroups = kWarps * kAtOnce;
 static_assert(kGroups == kWarp);
 
 // Slots of a list, and its checkpoints. All threads of the block.
-__device__ int count_slots(const KvRun* runs, int num_runs, int limit, int32_t* checkpoints) {
+__device__ int count_slots(const KvRun* runs, int num_runs, KeyRange range, int32_t* checkpoints) {
   __shared__ int slots_of_group[kGroups];
   const int lane = threadIdx.x % kWarp, warp = threadIdx.x / kWarp;
   const int stride = checkpoint_stride(num_runs);
@@ -36,7 +36,7 @@ __device__ int count_slots(const KvRun* runs, int num_runs, int limit, int32_t* 
     }
 #pragma unroll
     for (int i = 0; i < kAtOnce; ++i) {
-      const SlotSpan span(run[i], before[i], limit);
+      const SlotSpan span(run[i], before[i], range);
       const int slots = __reduce_add_sync(~0U, span.gap + span.length);
       if (lane == 0) slots_of_group[warp * kAtOnce + i] = slots;
     }
@@ -195,7 +195,7 @@ __global__ void __launch_bounds__(kThreads)
   allow_next_kernel();
   const int list = blockIdx.x;
   const int begin = runs.run_indptr[list], count = runs.run_indptr[list + 1] - begin;
-  const int slots = count_slots(runs.runs + begin, count, plan.list_limits[list],
+  const int slots = count_slots(runs.runs + begin, count, plan.list_keys[list],
                                 plan.checkpoints + list * kCheckpoints);
   if (threadIdx.x == 0) plan.list_blocks[list] = (slots + kBlockTokens - 1) / kBlockTokens;
   __threadfence();

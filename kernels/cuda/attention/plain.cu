@@ -47,7 +47,7 @@ __device__ float dot(const float* q, const C* k_tile, int token, int lane, int h
 // Grid: (tokens of the longest chunk, sequences, ceil(q heads / kWarps)).
 template <typename T, typename C>
 __global__ void attend_plain_kernel(T* out, int64_t out_stride, const T* q, int64_t q_stride,
-                                    int num_q_heads, float scale, RaggedBatchView batch,
+                                    int num_q_heads, AttendOptions options, RaggedBatchView batch,
                                     KvCacheView kv, KvRunsView runs) {
   wait_for_previous_kernel();
   const int s = blockIdx.y, t = blockIdx.x, head = blockIdx.z * kWarps + threadIdx.x / 32;
@@ -56,11 +56,13 @@ __global__ void attend_plain_kernel(T* out, int64_t out_stride, const T* q, int6
   if (t >= q_len || head >= num_q_heads) return;
   const int kv_head = head / (num_q_heads / kv.num_kv_heads), head_dim = kv.head_dim;
   const int limit = batch.kv_lens[s] - q_len + t + 1;
+  const int first_key = first_visible(limit - 1, options.window);
   const BlockId* blocks = batch.blocks + batch.block_indptr[s];
 
   const T* q_row = q + (q_begin + t) * q_stride + head * head_dim;
   float query[kMaxElements] = {};
-  for (int e = 0, col = lane; col < head_dim; ++e, col += 32) query[e] = to_f32(q_row[col]) * scale;
+  for (int e = 0, col = lane; col < head_dim; ++e, col += 32)
+    query[e] = to_f32(q_row[col]) * options.scale;
 
   int first_run = 0, last_run = 1;
   if (runs.runs != nullptr) {
@@ -72,11 +74,12 @@ __global__ void attend_plain_kernel(T* out, int64_t out_stride, const T* q, int6
   for (int run = first_run; run < last_run; ++run) {
     const KvRun range = runs.runs != nullptr ? runs.runs[run] : KvRun{0, limit};
     const int end = min(range.start + range.len, limit);
-    for (int j = range.start; j < end; ++j) {
+    for (int j = max(range.start, first_key); j < end; ++j) {
       const BlockId block = blocks[j / kBlockTokens];
       const auto* k_tile = reinterpret_cast<const C*>(kv.k_tile(block, kv_head));
       const auto* v_tile = reinterpret_cast<const C*>(kv.v_tile(block, kv_head));
-      const float score = dot(query, k_tile, j % kBlockTokens, lane, head_dim);
+      float score = dot(query, k_tile, j % kBlockTokens, lane, head_dim);
+      if (options.soft_cap > 0) score = options.soft_cap * tanhf(score / options.soft_cap);
       acc.add(score, v_tile, j % kBlockTokens, lane, head_dim);
     }
   }
@@ -88,9 +91,9 @@ __global__ void attend_plain_kernel(T* out, int64_t out_stride, const T* q, int6
 
 }  // namespace
 
-void launch_attend_plain(TensorView out, TensorView q, int num_q_heads, float scale,
-                         const RaggedBatchView& batch, const KvCacheView& kv,
-                         const KvRunsView* runs, cudaStream_t stream) {
+void launch_attend_plain(TensorView out, TensorView q, int num_q_heads,
+                         const AttendOptions& options, const RaggedBatchView& batch,
+                         const KvCacheView& kv, const KvRunsView* runs, cudaStream_t stream) {
   int longest = 0;
   for (int s = 0; s < batch.num_seqs; ++s) {
     longest = std::max(longest, batch.host->q_indptr[s + 1] - batch.host->q_indptr[s]);
@@ -101,7 +104,7 @@ void launch_attend_plain(TensorView out, TensorView q, int num_q_heads, float sc
       using T = decltype(element);
       launch(attend_plain_kernel<T, decltype(cached)>, dim3(grid), kWarps * 32, 0, stream,
              static_cast<T*>(out.data), out.row_stride, static_cast<const T*>(q.data), q.row_stride,
-             num_q_heads, scale, batch, kv, runs != nullptr ? *runs : KvRunsView{});
+             num_q_heads, options, batch, kv, runs != nullptr ? *runs : KvRunsView{});
     });
   });
 }

@@ -15,37 +15,40 @@ struct RowTile {
   bool decode = false;
 };
 
-// Blocks that the last row of a tile may see.
-int visible_blocks(const RaggedBatch& batch, int s, int last_token) {
-  const int q_len = batch.q_indptr[s + 1] - batch.q_indptr[s];
-  return static_cast<int>(ceil_div(batch.kv_lens[s] - q_len + last_token + 1, kBlockTokens));
+// The keys that tokens [first, last] of sequence s may see.
+KeyRange visible_keys(const RaggedBatch& batch, int s, int first, int last, int window) {
+  const int done = batch.kv_lens[s] - (batch.q_indptr[s + 1] - batch.q_indptr[s]);
+  return {first_visible(done + first, window), done + last + 1};
 }
 
 // The row tiles of packed rows [first, end) of sequence s, for every KV head. `first_list` is the
 // list of KV head 0, or -1.
 void append_row_tiles(const RaggedBatch& batch, int s, int first, int end, int num_kv_heads,
-                      int group, int first_list, std::vector<RowTile>& tiles) {
+                      int group, int window, int first_list, std::vector<RowTile>& tiles) {
   const bool decode = (batch.q_indptr[s + 1] - batch.q_indptr[s]) * group <= kDecodeRows;
   const int tile_rows = decode ? kDecodeRows : kPrefillRows;
   for (int begin = first; begin < end; begin += tile_rows) {
     const int count = std::min(tile_rows, end - begin);
-    const int blocks = visible_blocks(batch, s, (begin + count - 1) / group);
+    const KeyRange keys =
+        visible_keys(batch, s, begin / group, (begin + count - 1) / group, window);
     for (int head = 0; head < num_kv_heads; ++head) {
       tiles.push_back({.item = {.seq = s,
                                 .kv_head = head,
                                 .row_begin = begin,
                                 .rows = count,
-                                .block_begin = 0,
-                                .block_end = blocks,
+                                .block_begin = keys.begin / kBlockTokens,
+                                .block_end = static_cast<int>(ceil_div(keys.end, kBlockTokens)),
                                 .list = first_list < 0 ? -1 : first_list + head},
                        .decode = decode});
     }
   }
 }
 
+int num_blocks(const AttendItem& item) { return item.block_end - item.block_begin; }
+
 void sort_longest_first(std::vector<AttendItem>& items) {
   std::stable_sort(items.begin(), items.end(), [](const AttendItem& a, const AttendItem& b) {
-    return a.block_end - a.block_begin > b.block_end - b.block_begin;
+    return num_blocks(a) > num_blocks(b);
   });
 }
 
@@ -64,22 +67,23 @@ void sort_by_heads(const RaggedBatch& batch, size_t enough, std::vector<AttendIt
 
 }  // namespace
 
-void AttentionPlan::build(const RaggedBatch& batch, int num_kv_heads, int group, int num_workers,
-                          int max_partials) {
+void AttentionPlan::build(const RaggedBatch& batch, int num_kv_heads, int group, int window,
+                          int num_workers, int max_partials) {
   clear(group);
   std::vector<RowTile> tiles;
   for (int s = 0; s < batch.num_seqs(); ++s) {
     const int rows = (batch.q_indptr[s + 1] - batch.q_indptr[s]) * group;
-    append_row_tiles(batch, s, 0, rows, num_kv_heads, group, /*first_list=*/-1, tiles);
+    append_row_tiles(batch, s, 0, rows, num_kv_heads, group, window, /*first_list=*/-1, tiles);
   }
   int64_t total_blocks = 0;
-  for (const RowTile& tile : tiles) total_blocks += tile.item.block_end;
+  for (const RowTile& tile : tiles) total_blocks += num_blocks(tile.item);
   const int limit =
       static_cast<int>(std::max<int64_t>(kSplitBlocks, ceil_div(total_blocks, num_workers)));
   for (const RowTile& tile : tiles) {
     std::vector<AttendItem>& items = tile.decode ? decode : prefill;
     const int slots = tile.decode ? 1 : kPrefillRows / kDecodeRows;
-    int splits = num_pieces(tile.item.block_end, limit);
+    const int begin = tile.item.block_begin, blocks = num_blocks(tile.item);
+    int splits = num_pieces(blocks, limit);
     if (num_partials + splits * slots > max_partials) splits = 1;
     if (splits == 1) {
       items.push_back(tile.item);
@@ -95,8 +99,8 @@ void AttentionPlan::build(const RaggedBatch& batch, int num_kv_heads, int group,
                      .slots = slots});
     for (int i = 0; i < splits; ++i) {
       AttendItem part = tile.item;
-      part.block_begin = piece_begin(tile.item.block_end, limit, splits, i);
-      part.block_end = piece_begin(tile.item.block_end, limit, splits, i + 1);
+      part.block_begin = begin + piece_begin(blocks, limit, splits, i);
+      part.block_end = begin + piece_begin(blocks, limit, splits, i + 1);
       part.partial = num_partials;
       num_partials += slots;
       items.push_back(part);
@@ -107,16 +111,17 @@ void AttentionPlan::build(const RaggedBatch& batch, int num_kv_heads, int group,
 }
 
 void AttentionPlan::build_row_tiles(const RaggedBatch& batch, int num_kv_heads, int group,
-                                    int num_workers) {
+                                    int window, int num_workers) {
   clear(group);
   std::vector<RowTile> tiles;
   for (int s = 0; s < batch.num_seqs(); ++s) {
     const int q_len = batch.q_indptr[s + 1] - batch.q_indptr[s];
     for (int first = 0; first < q_len; first += kQueryTile) {
       const int end = std::min(first + kQueryTile, q_len);
-      append_row_tiles(batch, s, first * group, end * group, num_kv_heads, group,
-                       static_cast<int>(list_limits.size()), tiles);
-      list_limits.insert(list_limits.end(), num_kv_heads, batch.kv_lens[s] - q_len + end);
+      append_row_tiles(batch, s, first * group, end * group, num_kv_heads, group, window,
+                       static_cast<int>(list_keys.size()), tiles);
+      list_keys.insert(list_keys.end(), num_kv_heads,
+                       visible_keys(batch, s, first, end - 1, window));
     }
   }
   for (const RowTile& tile : tiles) {
@@ -132,7 +137,7 @@ void AttentionPlan::clear(int group) {
   decode.clear();
   prefill.clear();
   merge.clear();
-  list_limits.clear();
+  list_keys.clear();
   num_partials = 0;
   max_merge_rows = 0;
 }

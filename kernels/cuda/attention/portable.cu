@@ -125,17 +125,15 @@ __device__ void write_rows(Rows<kDim>& rows, const AttendParams& p, const Attend
 // This warp's rows against its keys of tile `t`.
 template <int kDim, bool kDecode, bool kLists>
 __device__ __forceinline__ void attend_tile(Rows<kDim>& rows, const uint32_t (&q)[kDim / 16][4],
-                                            const AttendItem& item,
-                                            const Tiles<kDim, kDecode>& tiles,
-                                            const int (&limit)[2], int always_visible,
-                                            float scale_log2, int t) {
+                                            const AttendParams& p, const AttendItem& item,
+                                            const Tiles<kDim, kDecode>& tiles, const Sight& sight,
+                                            int t) {
   using S = Shape<kDim, kDecode>;
   const int first_slot = threadIdx.x / kWarp % S::kKeyWarps * S::kKeysOfWarp;
   uint8_t(*stage)[S::kTileBytes] = tiles.stages[t % S::kStages];
   const auto attend = [&](const auto& keys) {
     attend_keys<kDim, S::kTileKeys, S::kKeysOfWarp>(
-        rows, q, smem_address(stage[0]), smem_address(stage[1]), first_slot, keys, limit,
-        scale_log2, !keys.all_before(always_visible, S::kKeysOfWarp));
+        rows, q, smem_address(stage[0]), smem_address(stage[1]), first_slot, keys, sight, p);
   };
   if constexpr (kLists) {
     attend(ListedKeys{tiles.keys[t % S::kKeyTables] + first_slot, 0});
@@ -163,17 +161,14 @@ __global__ void __launch_bounds__(Shape<kDim, kDecode>::kThreads)
   const AttendItem item = items[blockIdx.x];
   const int first_token = p.batch.q_indptr[item.seq], kv_len = p.batch.kv_lens[item.seq];
   const int first_sees = kv_len - (p.batch.q_indptr[item.seq + 1] - first_token) + 1;
-  const int warp = threadIdx.x / kWarp, lane = threadIdx.x % kWarp;
+  const int warp = threadIdx.x / kWarp;
   const int first_row = kDecode ? 0 : warp * 16;  // of this warp's sixteen
-  int limit[2];
-  for (int h = 0; h < 2; ++h)
-    limit[h] = first_sees + (item.row_begin + first_row + lane / 4 + 8 * h) / p.group;
-  const int always_visible = first_sees + (item.row_begin + first_row) / p.group;
+  const Sight sight(p, first_sees, item.row_begin + first_row);
   uint32_t q[kDim / 16][4];
   load_q<kDim>(q, p, item, first_token, first_row);
 
   const int num_tiles = (item.block_end - item.block_begin) * (kBlockTokens / S::kTileKeys);
-  RunReader reader(nullptr, 0, 0);
+  RunReader reader(nullptr, 0, {});
   if (kLists && warp == 0) {
     reader = open_list(p, item);
     for (int t = 0; t < min(S::kStages, num_tiles); ++t) find_keys(tiles, reader, item, t);
@@ -191,8 +186,7 @@ __global__ void __launch_bounds__(Shape<kDim, kDecode>::kThreads)
     if (ahead < num_tiles) copy_tile<kDim, kDecode, kLists>(p, item, tiles, kv_len, ahead);
     async_copy_commit();
     if (kLists && warp == 0 && ahead + 1 < num_tiles) find_keys(tiles, reader, item, ahead + 1);
-    attend_tile<kDim, kDecode, kLists>(rows, q, item, tiles, limit, always_visible, p.scale_log2,
-                                       t);
+    attend_tile<kDim, kDecode, kLists>(rows, q, p, item, tiles, sight, t);
   }
   async_copy_wait<0>();
   allow_next_kernel();

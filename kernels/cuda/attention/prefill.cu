@@ -190,7 +190,7 @@ __device__ void produce(const AttendParams& p, const Items<kLists>& items, Share
 // ---- warpgroups 1 and 2 ------------------------------------------------------------------------
 
 // The item in `context`; `n` counts the tiles of all items.
-template <int kDim, bool kLists>
+template <int kDim, bool kLists, bool kShaped>
 __device__ void attend_item(const AttendParams& p, const PrefillContext& context, uint32_t query,
                             Shared<kDim>& shared, int group, int& n) {
   const AttendItem& item = context.item;
@@ -200,10 +200,13 @@ __device__ void attend_item(const AttendParams& p, const PrefillContext& context
 #pragma unroll
   for (int h = 0; h < 2; ++h) {
     const int row = item.row_begin + group * kGroupRows + warp * 16 + lane / 4 + 8 * h;
-    s.limit[h] = min(context.first_sees + row / p.group, end);
+    const int sees = context.first_sees + row / p.group;
+    s.first[h] = sees - p.window;
+    s.limit[h] = min(sees, end);
   }
-  const int visible_to_all =
-      min(context.first_sees + (item.row_begin + group * kGroupRows) / p.group, end);
+  const int first_row = item.row_begin + group * kGroupRows;
+  const KeyRange common = {context.first_sees + (first_row + kGroupRows - 1) / p.group - p.window,
+                           min(context.first_sees + first_row / p.group, end)};
   const uint32_t q = query + group * kGroupRows * 128;
   const int tiles = tiles_of(item), first_n = n;
   const int last_key = (item.block_begin + 2 * (tiles - 1)) * kBlockTokens;  // a tile's first
@@ -211,10 +214,9 @@ __device__ void attend_item(const AttendParams& p, const PrefillContext& context
   const auto to_probabilities = [&](float(&keep)[2]) {
     if constexpr (kLists) {
       const ListedKeys keys{shared.keys[n % kKeyTables], shared.num_keys[n % kKeyTables]};
-      softmax(s, keep, keys, visible_to_all, p.scale_log2);
+      softmax<kShaped>(s, keep, keys, common, p);
     } else {
-      softmax(s, keep, DenseKeys{last_key - (n - first_n) * kTileKeys}, visible_to_all,
-              p.scale_log2);
+      softmax<kShaped>(s, keep, DenseKeys{last_key - (n - first_n) * kTileKeys}, common, p);
     }
   };
   float keep[2];
@@ -260,7 +262,7 @@ __device__ void attend_item(const AttendParams& p, const PrefillContext& context
   write_rows<kDim>(s, p, context, group);
 }
 
-template <int kDim, bool kLists>
+template <int kDim, bool kLists, bool kShaped>
 __device__ void consume(const AttendParams& p, const Items<kLists>& items, Shared<kDim>& shared,
                         int group) {
   if (group == 1) named_barrier_arrive(kTurnBarrier, 2 * kWarpgroup);  // group 0 has the first turn
@@ -268,8 +270,8 @@ __device__ void consume(const AttendParams& p, const Items<kLists>& items, Share
   for (int round = 0; items.has(round); ++round) {
     const int slot = round % kQueries;
     mbarrier_wait(&shared.q_full[slot], round / kQueries & 1);
-    attend_item<kDim, kLists>(p, shared.context[slot], smem_address(shared.query[slot]), shared,
-                              group, n);
+    attend_item<kDim, kLists, kShaped>(p, shared.context[slot], smem_address(shared.query[slot]),
+                                       shared, group, n);
     mbarrier_arrive(&shared.q_empty[slot]);
   }
   // The other group's last turn was announced to this one: take it, so that no barrier is left half
@@ -279,7 +281,7 @@ __device__ void consume(const AttendParams& p, const Items<kLists>& items, Share
 
 // ---- kernel ------------------------------------------------------------------------------------
 
-template <int kDim, bool kLists>
+template <int kDim, bool kLists, bool kShaped>
 __global__ void __launch_bounds__(kThreads, 1)
     prefill_kernel(const AttendParams p, const AttendItem* dense_items, int num_items) {
   extern __shared__ __align__(1024) uint8_t memory[];
@@ -311,18 +313,32 @@ __global__ void __launch_bounds__(kThreads, 1)
     produce<kDim, kLists>(p, items, shared);
   } else {
     raise_registers<kConsumerRegisters>();
-    consume<kDim, kLists>(p, items, shared, warpgroup - 1);
+    consume<kDim, kLists, kShaped>(p, items, shared, warpgroup - 1);
   }
 }
 
-template <int kDim, bool kLists>
+template <int kDim, bool kLists, bool kShaped>
 void launch_kernel(const AttendParams& params, const AttendItem* items, int num_items, int blocks,
                    cudaStream_t stream) {
-  const auto kernel = prefill_kernel<kDim, kLists>;
+  const auto kernel = prefill_kernel<kDim, kLists, kShaped>;
   SLUICE_CUDA_CHECK(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
                                          sizeof(Shared<kDim>)));
   launch(kernel, dim3(static_cast<unsigned>(blocks)), kThreads, sizeof(Shared<kDim>), stream,
          params, items, num_items);
+}
+
+// One that looks for windows and soft caps where there is one, since looking costs registers.
+template <bool kLists>
+void launch_any(const AttendParams& params, const AttendItem* items, int num_items, int blocks,
+                cudaStream_t stream) {
+  dispatch_head_dim<64, 128>(params.kv.head_dim, [&](auto dim) {
+    constexpr int kDim = decltype(dim)::value;
+    if (params.window != kNoWindow || params.raw_cap > 0) {
+      launch_kernel<kDim, kLists, true>(params, items, num_items, blocks, stream);
+    } else {
+      launch_kernel<kDim, kLists, false>(params, items, num_items, blocks, stream);
+    }
+  });
 }
 
 }  // namespace
@@ -333,16 +349,12 @@ void launch_prefill(const AttendParams& params, const AttendItem* items, int num
                     cudaStream_t stream) {
   if (num_items == 0) return;
   const int blocks = std::min(num_items, params.num_processors);
-  dispatch_head_dim<64, 128>(params.kv.head_dim, [&](auto dim) {
-    launch_kernel<decltype(dim)::value, false>(params, items, num_items, blocks, stream);
-  });
+  launch_any<false>(params, items, num_items, blocks, stream);
 }
 
 void launch_prefill_lists(const AttendParams& params, cudaStream_t stream) {
   if (params.lists.num_prefill_tiles == 0) return;
-  dispatch_head_dim<64, 128>(params.kv.head_dim, [&](auto dim) {
-    launch_kernel<decltype(dim)::value, true>(params, nullptr, 0, params.num_processors, stream);
-  });
+  launch_any<true>(params, nullptr, 0, params.num_processors, stream);
 }
 
 }  // namespace sluice::cuda

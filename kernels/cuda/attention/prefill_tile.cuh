@@ -39,7 +39,7 @@ struct PrefillState {
   uint32_t probs[kTileKeys / 16][4];
   float max[2] = {-INFINITY, -INFINITY};
   float total[2] = {0, 0};
-  int limit[2];
+  int first[2], limit[2];  // rows see keys [first, limit)
 };
 
 template <int kDim>
@@ -78,19 +78,25 @@ __device__ __forceinline__ void issue_values(float (&out)[kDim / 2],
 }
 
 // Scores of one tile to probabilities (left in `scores`); returns the factors that `out` must be
-// scaled by.
-template <int kDim, typename Keys>
+// scaled by. kShaped: there may be a window or a soft cap; `common` is what all rows see.
+template <bool kShaped, int kDim, typename Keys>
 __device__ __forceinline__ void softmax(PrefillState<kDim>& s, float (&keep)[2], const Keys& keys,
-                                        int visible_to_all, float scale_log2) {
-  if (!keys.all_before(visible_to_all, kTileKeys)) {
+                                        KeyRange common, const AttendParams& p) {
+  const float scale_log2 = p.scale_log2;
+  if (kShaped && p.raw_cap > 0) {
+#pragma unroll
+    for (float& score : s.scores) score = soft_cap(score, p.raw_cap, p.raw_cap_exponent);
+  }
+  if (!keys.all_in(kShaped ? common.begin : 0, common.end, kTileKeys)) {
     const int c = threadIdx.x % 4;
 #pragma unroll
     for (int i = 0; i < kTileKeys / 8; ++i) {
       const int2 pair = keys.pair(8 * i + 2 * c);
 #pragma unroll
       for (int h = 0; h < 2; ++h) {
-        if (pair.x >= s.limit[h]) s.scores[4 * i + 2 * h] = -INFINITY;
-        if (pair.y >= s.limit[h]) s.scores[4 * i + 2 * h + 1] = -INFINITY;
+        const int first = kShaped ? s.first[h] : 0;
+        if (pair.x >= s.limit[h] || pair.x < first) s.scores[4 * i + 2 * h] = -INFINITY;
+        if (pair.y >= s.limit[h] || pair.y < first) s.scores[4 * i + 2 * h + 1] = -INFINITY;
       }
     }
   }

@@ -54,13 +54,27 @@ __device__ __forceinline__ void load_q(uint32_t (&q)[kDim / 16][4], const Attend
   }
 }
 
+// What the rows of a warp see: row g + 8 h the keys from limit[h] - window to limit[h].
+struct Sight {
+  int limit[2];
+  int common_begin, common_end;  // keys [common_begin, common_end) are seen by all
+
+  // Of the 16 packed rows from `first_row` on of a KV head; token 0 sees `first_sees` keys.
+  __device__ Sight(const AttendParams& p, int first_sees, int first_row) {
+    const int g = threadIdx.x % 32 / 4;
+    for (int h = 0; h < 2; ++h) limit[h] = first_sees + (first_row + g + 8 * h) / p.group;
+    common_begin = first_sees + (first_row + kDecodeRows - 1) / p.group - p.window;
+    common_end = first_sees + first_row / p.group;
+  }
+};
+
 // Rows `rows` against the kKeys keys in rows [first_slot, first_slot + kKeys) of the tiles, which
-// `keys` names; `limit` is what each row may see.
+// `keys` names.
 template <int kDim, int kTileKeys, int kKeys, typename Keys>
 __device__ __forceinline__ void attend_keys(Rows<kDim>& rows, const uint32_t (&q)[kDim / 16][4],
                                             uint32_t k_tile, uint32_t v_tile, int first_slot,
-                                            const Keys& keys, const int (&limit)[2],
-                                            float scale_log2, bool masked) {
+                                            const Keys& keys, const Sight& sight,
+                                            const AttendParams& p) {
   const int lane = threadIdx.x % 32, c = lane % 4;
   float s[kKeys / 8][4] = {};
 #pragma unroll
@@ -75,14 +89,23 @@ __device__ __forceinline__ void attend_keys(Rows<kDim>& rows, const uint32_t (&q
       mma_16816(s[2 * n + 1], q[k], b[2], b[3]);
     }
   }
+  const bool masked = !keys.all_in(sight.common_begin, sight.common_end, kKeys);
+  if (p.raw_cap > 0) {
+#pragma unroll
+    for (int n = 0; n < kKeys / 8; ++n) {
+#pragma unroll
+      for (int i = 0; i < 4; ++i) s[n][i] = soft_cap(s[n][i], p.raw_cap, p.raw_cap_exponent);
+    }
+  }
   float best[2] = {-INFINITY, -INFINITY};
 #pragma unroll
   for (int n = 0; n < kKeys / 8; ++n) {
     const int2 pair = keys.pair(n * 8 + 2 * c);
 #pragma unroll
     for (int i = 0; i < 4; ++i) {
-      s[n][i] *= scale_log2;
-      if (masked && (i % 2 == 0 ? pair.x : pair.y) >= limit[i / 2]) s[n][i] = -INFINITY;
+      s[n][i] *= p.scale_log2;
+      const int key = i % 2 == 0 ? pair.x : pair.y, limit = sight.limit[i / 2];
+      if (masked && (key >= limit || key < limit - p.window)) s[n][i] = -INFINITY;
       best[i / 2] = fmaxf(best[i / 2], s[n][i]);
     }
   }

@@ -22,23 +22,26 @@ __device__ __forceinline__ int checkpoint_stride(int num_runs) {
   return (num_runs + kWarp * kCheckpoints - 1) / (kWarp * kCheckpoints);
 }
 
-// A run's gap and its keys before `limit`; both are 0 for runs that start at the limit or later.
+// A run's gap and its keys in `range`; all is 0 for runs that have none. A run that lies before the
+// range counts as none, end(...) = 0, so that slots still begin near 0.
 struct SlotSpan {
+  int start = 0;
   int gap = 0;
   int length = 0;
-  __device__ SlotSpan(KvRun run, int end_before, int limit) {
-    if (run.start >= limit) return;
-    gap = (run.start - end_before) & 7;
-    length = min(run.len, limit - run.start);
+  __device__ SlotSpan(KvRun run, int end_before, KeyRange range) {
+    if (run.start >= range.end || run.start + run.len <= range.begin) return;
+    start = max(run.start, range.begin);
+    gap = (start - (end_before > range.begin ? end_before : 0)) & 7;
+    length = min(run.start + run.len, range.end) - start;
   }
 };
 
 // A window of 32 runs, one a lane, that moves along the list. All of the warp calls every function.
 class RunReader {
  public:
-  // Keys from `limit` on are not read.
-  __device__ RunReader(const KvRun* runs, int num_runs, int limit)
-      : runs_(runs), num_runs_(num_runs), limit_(limit) {}
+  // Keys outside `range` are not read.
+  __device__ RunReader(const KvRun* runs, int num_runs, KeyRange range)
+      : runs_(runs), num_runs_(num_runs), range_(range) {}
 
   // Moves to the window that holds `slot`, or else to the last one; lane i brings checkpoint i.
   __device__ void seek(int slot, int checkpoint) {
@@ -84,14 +87,14 @@ class RunReader {
     const KvRun run = first + lane < num_runs_ ? runs_[first + lane] : KvRun{kNoKey, 0};
     const int end = run.start + run.len;
     const int before = __shfl_up_sync(~0U, end, 1);
-    const SlotSpan span(run, lane == 0 ? end_before : before, limit_);
+    const SlotSpan span(run, lane == 0 ? end_before : before, range_);
     int slots = span.gap + span.length;
 #pragma unroll
     for (int step = 1; step < kWarp; step *= 2) {
       const int other = __shfl_up_sync(~0U, slots, step);
       if (lane >= step) slots += other;
     }
-    start_ = span.length > 0 ? run.start : 0;
+    start_ = span.start;
     length_ = span.length;
     slot_ = slot_begin + slots - span.length;
     slot_end_ = __shfl_sync(~0U, slot_begin + slots, kWarp - 1);
@@ -99,7 +102,8 @@ class RunReader {
   }
 
   const KvRun* runs_;
-  int num_runs_, limit_;
+  int num_runs_;
+  KeyRange range_;
   int first_ = 0;  // run of lane 0
   int start_ = 0, length_ = 0, slot_ = 0;
   int slot_end_ = 0, last_end_ = 0;
@@ -108,9 +112,8 @@ class RunReader {
 // The reader of an item's list, at its first slot. All of the warp.
 __device__ __forceinline__ RunReader open_list(const AttendParams& p, const AttendItem& item) {
   const int begin = p.runs.run_indptr[item.list], end = p.runs.run_indptr[item.list + 1];
-  const int limit = p.lists.list_limits[item.list];
   const int checkpoint = p.lists.checkpoints[item.list * kCheckpoints + threadIdx.x % kWarp];
-  RunReader reader(p.runs.runs + begin, end - begin, limit);
+  RunReader reader(p.runs.runs + begin, end - begin, p.lists.list_keys[item.list]);
   reader.seek(item.block_begin * kBlockTokens, checkpoint);
   return reader;
 }

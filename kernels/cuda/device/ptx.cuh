@@ -19,6 +19,11 @@ __device__ __forceinline__ float exp2_approx(float x) {
   return y;
 }
 
+// cap * tanh(x / cap), where `exponent` is 2 log2(e) / cap: tanh(y) = 1 - 2 / (1 + e^2y).
+__device__ __forceinline__ float soft_cap(float x, float cap, float exponent) {
+  return cap - __fdividef(2.0F * cap, 1.0F + exp2_approx(x * exponent));
+}
+
 // {lo, hi} rounded to bf16 in one register, lo in the low half.
 __device__ __forceinline__ uint32_t pack_bf16(float lo, float hi) {
   uint32_t packed;
