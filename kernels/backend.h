@@ -12,6 +12,7 @@
 #include <string>
 
 #include "base/status.h"
+#include "kernels/cluster_ops.h"
 #include "kernels/ragged_batch.h"
 #include "kernels/sampling_batch.h"
 #include "kernels/tensor.h"
@@ -200,6 +201,9 @@ class Backend {
 
   // Takes about a second, and memory meanwhile; kResourceExhausted when there is not enough.
   virtual Result<Ceilings> measure_ceilings() = 0;
+
+  // Squeezed Attention's ops, the backend's own; null where it has none.
+  virtual ClusterOps* cluster_ops() { return nullptr; }
 
   // Whether rope_append_kv and attend are built for heads of this size.
   virtual bool supports_head_dim(int head_dim) const = 0;

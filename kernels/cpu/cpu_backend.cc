@@ -8,6 +8,7 @@
 #include "base/text.h"
 #include "kernels/cpu/attention.h"
 #include "kernels/cpu/ceilings.h"
+#include "kernels/cpu/cluster_ops.h"
 #include "kernels/cpu/host_memory.h"
 #include "kernels/cpu/kernel_table.h"
 #include "kernels/cpu/kv_tile.h"
@@ -70,6 +71,7 @@ class CpuBackend final : public Backend {
   }
   DType activation_dtype(DType) const override { return DType::kF32; }
   Result<Ceilings> measure_ceilings() override { return measure_cpu_ceilings(memory_, pool_); }
+  ClusterOps* cluster_ops() override { return &cluster_ops_; }
   bool supports_head_dim(int head_dim) const override {
     return head_dim == 64 || head_dim == 96 || head_dim == 128 || head_dim == 256;
   }
@@ -301,6 +303,7 @@ class CpuBackend final : public Backend {
   HostMemory memory_;
   ThreadPool pool_;
   CpuAttention attention_;
+  CpuClusterOps cluster_ops_{pool_};
   Scratch gemm_x_;
   std::vector<SampleScratch> sampling_;  // a thread each
 };
