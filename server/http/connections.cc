@@ -45,6 +45,23 @@ void Connections::wait_until_none() const {
   none_left_.wait(lock, [this] { return connections_.empty(); });
 }
 
+void Connections::count_answering(int change) {
+  if (change == 0) return;
+  const std::scoped_lock lock(mutex_);
+  num_answering_ += change;
+  if (num_answering_ == 0) all_answered_.notify_all();
+}
+
+int Connections::num_answering() const {
+  const std::scoped_lock lock(mutex_);
+  return num_answering_;
+}
+
+void Connections::wait_until_answered(Connection::Clock::time_point limit) const {
+  std::unique_lock lock(mutex_);
+  all_answered_.wait_until(lock, limit, [this] { return num_answering_ == 0; });
+}
+
 void Connections::wait_until_none(Connection::Clock::time_point limit) const {
   std::unique_lock lock(mutex_);
   none_left_.wait_until(lock, limit, [this] { return connections_.empty(); });

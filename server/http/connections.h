@@ -4,6 +4,7 @@
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
+#include <limits>
 #include <memory>
 #include <mutex>
 #include <unordered_map>
@@ -13,6 +14,20 @@
 #include "server/http/http_handler.h"
 
 namespace sluice {
+
+// A time that the sweep looks at: cheaper to move than a timer. Thread-safe.
+class Deadline {
+ public:
+  using Clock = std::chrono::steady_clock;
+
+  void set(Clock::duration limit) { at_ = (Clock::now() + limit).time_since_epoch().count(); }
+  void clear() { at_ = kNever; }
+  bool passed(Clock::time_point now) const { return now.time_since_epoch().count() > at_; }
+
+ private:
+  static constexpr Clock::rep kNever = std::numeric_limits<Clock::rep>::max();
+  std::atomic<Clock::rep> at_ = kNever;
+};
 
 // One client's connection. All functions but on_wake() may be called from any thread; they only
 // post.
@@ -50,13 +65,20 @@ class Connections {
   // As above, up to `limit`.
   void wait_until_none(Connection::Clock::time_point limit) const;
 
+  // A connection has begun (1) or ended (-1) an answer; 0: neither.
+  void count_answering(int change);
+  int num_answering() const;
+  // Returns when nobody is being answered, or at `limit`.
+  void wait_until_answered(Connection::Clock::time_point limit) const;
+
  private:
   HttpHandler& handler_;
   const HttpOptions options_;
   std::atomic<bool> draining_{false};
   mutable std::mutex mutex_;
-  mutable std::condition_variable none_left_;
+  mutable std::condition_variable none_left_, all_answered_;
   std::unordered_map<Connection*, std::shared_ptr<Connection>> connections_;
+  int num_answering_ = 0;
 };
 
 }  // namespace sluice

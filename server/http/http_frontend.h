@@ -55,9 +55,10 @@ class HttpFrontend {
   // Reads the certificate and its key again, soon and for new connections; the log says how it
   // went. Without TLS nothing happens. Any thread, before stop().
   virtual void reload_tls() = 0;
-  // Stops accepting, closes idle connections, lets running responses finish for up to
-  // `drain_limit`, cuts off the rest (their generations are cancelled), joins the threads. Returns
-  // the number cut off. Any thread but the front's own; a second call does nothing.
+  // Closes idle connections and lets running responses finish for up to `drain_limit`; meanwhile a
+  // new connection is answered once (the service must refuse what is work). Then stops accepting,
+  // cuts off the rest (their generations are cancelled) and joins the threads. Returns the number
+  // cut off. Any thread but the front's own; a second call does nothing.
   virtual int stop(std::chrono::milliseconds drain_limit) = 0;
 };
 

@@ -1,6 +1,7 @@
 // HttpServer: the acceptor, the threads, the sweep of deadlines and the drain.
 #include "server/http/http_server.h"
 
+#include <algorithm>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/steady_timer.hpp>
@@ -27,6 +28,8 @@ using asio::ip::tcp;
 
 constexpr std::chrono::milliseconds kSweepPeriod{50};
 constexpr std::chrono::milliseconds kAcceptPause{100};  // after a failed accept: out of files
+// For clients to read the end of their answers, once all are written.
+constexpr std::chrono::seconds kLastWords{2};
 constexpr int kBacklog = 1024;
 constexpr std::chrono::seconds kTlsPeriod{1};  // of looking at the certificate's files
 
@@ -51,6 +54,7 @@ struct HttpServer::Impl {
   void accept();
   void on_accept(ErrorCode error, tcp::socket socket, EventLoop& loop);
   void sweep();
+  void close_acceptor();
 
   Connections connections;
   std::vector<std::unique_ptr<EventLoop>> loops;  // the first one accepts and sweeps, too
@@ -155,6 +159,17 @@ Result<std::unique_ptr<HttpServer>> HttpServer::start(HttpHandler& handler,
   return std::unique_ptr<HttpServer>(new HttpServer(std::move(impl)));
 }
 
+// When it returns, no connection is added any more.
+void HttpServer::Impl::close_acceptor() {
+  std::promise<void> closed;
+  asio::post(acceptor.get_executor(), [&] {
+    ErrorCode ignored;
+    acceptor.close(ignored);
+    closed.set_value();
+  });
+  closed.get_future().wait();
+}
+
 HttpServer::HttpServer(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 
 HttpServer::~HttpServer() { stop(std::chrono::milliseconds(0)); }
@@ -173,22 +188,18 @@ int HttpServer::stop(std::chrono::milliseconds drain_limit) {
   Connections& connections = impl_->connections;
   const Connection::Clock::time_point limit = Connection::Clock::now() + drain_limit;
   connections.set_draining();
-  std::promise<void> closed;  // after it, no connection is added
-  asio::post(impl_->acceptor.get_executor(), [&] {
-    ErrorCode ignored;
-    impl_->acceptor.close(ignored);
-    closed.set_value();
-  });
-  closed.get_future().wait();
   for (const auto& connection : connections.all()) connection->drain();
-  connections.wait_until_none(limit);
-  const auto cut_off = connections.all();
-  for (const auto& connection : cut_off) connection->abort();
+  connections.wait_until_answered(limit);  // meanwhile new clients are answered that it drains
+  impl_->close_acceptor();
+  for (const auto& connection : connections.all()) connection->drain();
+  connections.wait_until_none(std::min(limit, Connection::Clock::now() + kLastWords));
+  const int cut_off = connections.num_answering();
+  for (const auto& connection : connections.all()) connection->abort();
   connections.wait_until_none();
   impl_->workers.stop();  // what has not begun is of connections that are closed
   impl_->workers.join();
   for (const auto& loop : impl_->loops) loop->stop();
-  return static_cast<int>(cut_off.size());
+  return cut_off;
 }
 
 }  // namespace sluice

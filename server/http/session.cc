@@ -16,7 +16,6 @@
 #include <boost/beast/http/parser.hpp>
 #include <boost/beast/http/read.hpp>
 #include <boost/beast/http/string_body.hpp>
-#include <limits>
 #include <optional>
 
 #include "base/log.h"
@@ -59,9 +58,12 @@ class Session : public Connection, public std::enable_shared_from_this<Session> 
   void start() override { post(&Session::begin); }
   void drain() override { post(&Session::close_if_idle); }
   void abort() override { post(&Session::close); }
-  void on_wake() override;
+  void on_wake() override {
+    woken_ = false;
+    pump();
+  }
   void sweep(Clock::time_point now) override {
-    if (now.time_since_epoch().count() > deadline_.load()) post(&Session::on_deadline);
+    if (deadline_.passed(now)) post(&Session::on_deadline);
   }
 
  private:
@@ -72,10 +74,13 @@ class Session : public Connection, public std::enable_shared_from_this<Session> 
     asio::post(socket_.get_executor(),
                [self = shared_from_this(), step] { (self.get()->*step)(); });
   }
-  void set_deadline(Clock::duration limit) {
-    deadline_.store((Clock::now() + limit).time_since_epoch().count());
+  void wake() {  // any thread
+    if (!woken_.exchange(true)) loop_.wake(shared_from_this());
   }
-  void clear_deadline() { deadline_.store(kNever); }
+  void enter(State state) {
+    connections_.count_answering((state == State::kReplying) - (state_ == State::kReplying));
+    state_ = state;
+  }
 
   void begin();
   void await_request();
@@ -87,7 +92,6 @@ class Session : public Connection, public std::enable_shared_from_this<Session> 
   void on_read_error(ErrorCode error);
   void dispatch();
   void take(HttpReply reply);
-  void wake();
   void refuse(int code, const std::string& why);
   void send_whole(const HttpResponse& response);
   void pump();
@@ -95,19 +99,19 @@ class Session : public Connection, public std::enable_shared_from_this<Session> 
   void write();
   void on_written(ErrorCode error, size_t bytes);
   void end_reply();
-  void say_goodbye();
+  void say_goodbye() {
+    socket_.async_goodbye([self = shared_from_this()](ErrorCode) { self->close(); });
+  }
   void on_deadline();
   void close_if_idle() {
     if (state_ == State::kIdle) close();
   }
   void close();
 
-  static constexpr Clock::rep kNever = std::numeric_limits<Clock::rep>::max();
-
   EventLoop& loop_;
   ClientSocket socket_;
   Connections& connections_;
-  std::atomic<Clock::rep> deadline_{kNever};
+  Deadline deadline_;
   std::atomic<bool> woken_{false};  // it stands in the loop's list
 
   // The rest belongs to the loop.
@@ -115,6 +119,7 @@ class Session : public Connection, public std::enable_shared_from_this<Session> 
   boost::beast::flat_buffer buffer_;
   std::optional<Parser> parser_;
   bool watching_ = false;
+  bool has_asked_ = false;
   bool timed_out_ = false;  // while reading; what was read meanwhile does not count any more
 
   Framing framing_;  // of the response in hand
@@ -130,8 +135,8 @@ class Session : public Connection, public std::enable_shared_from_this<Session> 
 
 void Session::begin() {
   if (!socket_.has_tls()) return await_request();
-  state_ = State::kReading;
-  set_deadline(connections_.options().read_timeout);
+  enter(State::kReading);
+  deadline_.set(connections_.options().read_timeout);
   socket_.async_handshake([self = shared_from_this()](ErrorCode error) {
     if (error || self->timed_out_) return self->close();
     self->await_request();
@@ -139,10 +144,10 @@ void Session::begin() {
 }
 
 void Session::await_request() {
-  state_ = State::kIdle;
-  if (connections_.draining()) return close();
+  enter(State::kIdle);
+  if (connections_.draining() && has_asked_) return close();
   if (buffer_.size() == 0) {
-    set_deadline(connections_.options().idle_timeout);
+    deadline_.set(connections_.options().idle_timeout);
     return watch();
   }
   // A pipelined request. The pending read must end first: two may not share the buffer.
@@ -180,8 +185,8 @@ void Session::on_watch(ErrorCode error, size_t bytes) {
 }
 
 void Session::read_request() {
-  state_ = State::kReading;
-  set_deadline(connections_.options().read_timeout);
+  enter(State::kReading);
+  deadline_.set(connections_.options().read_timeout);
   parser_.emplace();
   parser_->header_limit(static_cast<uint32_t>(connections_.options().max_header_bytes));
   parser_->body_limit(connections_.options().max_body_bytes);
@@ -237,15 +242,17 @@ void Session::on_read_error(ErrorCode error) {
 }
 
 void Session::refuse(int code, const std::string& why) {
-  state_ = State::kReplying;
+  enter(State::kReplying);
   send_whole(connections_.handler().refuse(code, why));
 }
 
 void Session::dispatch() {
-  state_ = State::kReplying;
-  clear_deadline();
+  enter(State::kReplying);
+  has_asked_ = true;
+  deadline_.clear();
   http::request<http::string_body> message = parser_->release();
   parser_.reset();
+  buffer_.shrink_to_fit();  // a body may have passed through it, and answers can take long
   constexpr unsigned kHttp11 = 11;
   can_chunk_ = message.version() >= kHttp11;
   framing_ = {.keep_alive = message.keep_alive(),
@@ -279,22 +286,12 @@ void Session::take(HttpReply reply) {
   pump();
 }
 
-// Any thread.
-void Session::wake() {
-  if (!woken_.exchange(true)) loop_.wake(shared_from_this());
-}
-
 void Session::send_whole(const HttpResponse& response) {
   if (connections_.draining()) framing_.keep_alive = false;
   out_ += response_head(response, framing_);
   if (!framing_.head_only) out_ += response.body;
   complete_ = true;
   write();
-}
-
-void Session::on_wake() {
-  woken_ = false;
-  pump();
 }
 
 // Takes what the reply has and writes it; nothing while a write is under way.
@@ -339,7 +336,7 @@ bool Session::begin_stream() {
 
 void Session::write() {
   writing_ = true;
-  set_deadline(connections_.options().write_timeout);
+  deadline_.set(connections_.options().write_timeout);
   socket_.async_write_some(asio::buffer(out_.data() + written_, out_.size() - written_),
                            [self = shared_from_this()](ErrorCode error, size_t bytes) {
                              self->on_written(error, bytes);
@@ -352,7 +349,7 @@ void Session::on_written(ErrorCode error, size_t bytes) {
   if (error) return close();
   written_ += bytes;
   if (written_ < out_.size()) return write();
-  clear_deadline();
+  deadline_.clear();
   out_.clear();
   written_ = 0;
   if (complete_) return end_reply();
@@ -366,21 +363,17 @@ void Session::end_reply() {
   if (out_.capacity() > kMaxIdleBuffer) out_.shrink_to_fit();
   if (framing_.keep_alive) return await_request();
   // Closing now, with bytes unread, would reset the connection under the response.
-  state_ = State::kLingering;
+  enter(State::kLingering);
   buffer_.clear();
-  set_deadline(kLingerLimit);
+  deadline_.set(kLingerLimit);
   if (socket_.has_tls()) return watching_ ? socket_.cancel() : say_goodbye();
   socket_.shutdown_send();
   watch();
 }
 
-void Session::say_goodbye() {
-  socket_.async_goodbye([self = shared_from_this()](ErrorCode) { self->close(); });
-}
-
 void Session::on_deadline() {
-  if (Clock::now().time_since_epoch().count() <= deadline_.load()) return;  // moved meanwhile
-  clear_deadline();
+  if (!deadline_.passed(Clock::now())) return;  // moved meanwhile
+  deadline_.clear();
   if (state_ != State::kReading) return close();
   timed_out_ = true;
   socket_.cancel();
@@ -388,8 +381,8 @@ void Session::on_deadline() {
 
 void Session::close() {
   if (state_ == State::kClosed) return;
-  state_ = State::kClosed;
-  clear_deadline();
+  enter(State::kClosed);
+  deadline_.clear();
   reply_.reset();  // cancels its generation
   socket_.close();
   connections_.remove(this);
