@@ -8,6 +8,7 @@
 #include "server/cli/command.h"
 #include "server/cli/engine_watch.h"
 #include "server/cli/fronts.h"
+#include "server/cli/open_files.h"
 #include "server/cli/reload.h"
 #include "server/cli/serving.h"
 #include "server/cli/signals.h"
@@ -58,6 +59,16 @@ EngineWatchOptions watch_options(const ServerConfig& config) {
           .give_up_after = to_ms(config.watchdog_timeout_s)};
 }
 
+// A connection is an open file, on either port; so is what the process itself needs.
+void allow_connections(int64_t max_connections) {
+  constexpr int64_t kOwn = 256;
+  const int64_t wanted = 2 * max_connections + kOwn;
+  const int64_t allowed = allow_open_files(wanted);
+  if (allowed >= wanted) return;
+  log_warning(str("this process may open ", allowed, " files; --max-connections ", max_connections,
+                  " wants ", wanted, ": raise the limit (ulimit -Hn) or lower the option"));
+}
+
 // A device that hangs cannot be unwound: a supervisor starts the server anew.
 void give_up(const std::string& state) {
   log_error("the engine stands still; ending for a supervisor to start anew. " + state);
@@ -76,6 +87,7 @@ int serve(const Arguments& arguments, const OptionSet& options, const ServerConf
   std::unique_ptr<EngineAssembly> parts;
   LocalService service(service_options(config, model_name(resolved.model)));
   Metrics metrics(service.model().names.front());
+  allow_connections(config.max_connections);
   const Result<Fronts> fronts = open_fronts(service, metrics, config);
   if (!fronts.ok()) return fail(fronts.status());
   const HangupHandler reloading(signals, [&] { reload(arguments, options, fronts.value()); });
