@@ -2,6 +2,8 @@
 #include "engine/admission.h"
 
 #include <algorithm>
+#include <unordered_set>
+#include <vector>
 
 #include "base/text.h"
 
@@ -43,6 +45,27 @@ Status check_length(int64_t prompt_len, int64_t max_tokens, const EngineConfig& 
   return {};
 }
 
+// Some token must be left of those that the request allows.
+Status check_choice_left(const Request& request, int vocab_size) {
+  const SamplingParams& params = request.sampling;
+  std::unordered_set<TokenId> banned(params.banned_token_ids.begin(),
+                                     params.banned_token_ids.end());
+  if (params.min_tokens > 0) {
+    banned.insert(params.stop_token_ids.begin(), params.stop_token_ids.end());
+    if (!params.ignore_eos) banned.insert(request.eos_ids.begin(), request.eos_ids.end());
+  }
+  const std::vector<TokenId>& allowed = params.allowed_token_ids;
+  const bool left = allowed.empty() ? banned.size() < static_cast<size_t>(vocab_size)
+                                    : std::any_of(
+                                          allowed.begin(), allowed.end(),
+                                          [&](TokenId id) { return !banned.contains(id); });
+  if (left) return {};
+  return invalid_argument(
+      "no token is left to choose from: each one allowed is in banned_token_ids, or would end the "
+      "answer before min_tokens",
+      allowed.empty() ? "banned_token_ids" : "allowed_token_ids");
+}
+
 }  // namespace
 
 Status check_admissible(const Request& request, const EngineConfig& config) {
@@ -55,7 +78,8 @@ Status check_admissible(const Request& request, const EngineConfig& config) {
   SLUICE_RETURN_IF_ERROR(check_length(static_cast<int64_t>(request.prompt.size()),
                                       request.sampling.max_tokens, config));
   SLUICE_RETURN_IF_ERROR(check_ids("prompt", request.prompt, config.vocab_size));
-  return check_ids("eos_ids", request.eos_ids, config.vocab_size);
+  SLUICE_RETURN_IF_ERROR(check_ids("eos_ids", request.eos_ids, config.vocab_size));
+  return check_choice_left(request, config.vocab_size);
 }
 
 }  // namespace sluice

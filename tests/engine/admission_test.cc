@@ -48,6 +48,25 @@ TEST(Admission, ChecksParameters) {
   EXPECT_EQ(check_admissible(*request, small_config()).field(), "n");
 }
 
+// It was a 500 once: the sampler met a row without any finite logit.
+TEST(Admission, RefusesARequestThatForbidsEveryToken) {
+  const auto request = make_request("r", {1}, 5);
+  SamplingParams& sampling = request->sampling;
+  sampling.allowed_token_ids = {3, 4};
+  sampling.banned_token_ids = {4};
+  EXPECT_TRUE(check_admissible(*request, small_config()).ok());
+  sampling.banned_token_ids = {4, 3, 4};
+  EXPECT_EQ(check_admissible(*request, small_config()).field(), "allowed_token_ids");
+  sampling.banned_token_ids = {4};
+  sampling.stop_token_ids = {3};
+  EXPECT_TRUE(check_admissible(*request, small_config()).ok());
+  sampling.min_tokens = 1;
+  EXPECT_EQ(check_admissible(*request, small_config()).code(), StatusCode::kInvalidArgument);
+  sampling.allowed_token_ids.clear();
+  for (TokenId id = 0; id < kTestVocab; ++id) sampling.banned_token_ids.push_back(id);
+  EXPECT_EQ(check_admissible(*request, small_config()).field(), "banned_token_ids");
+}
+
 TEST(EngineConfig, NamesTheBoundThatIsWrong) {
   EXPECT_TRUE(small_config().validate().ok());
   EngineConfig config = small_config();
