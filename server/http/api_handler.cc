@@ -7,6 +7,8 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "server/front.h"
+#include "server/http/openapi.h"
+#include "server/http/page.h"
 #include "server/openai/error_body.h"
 #include "server/openai/response.h"
 #include "server/text/json_text.h"
@@ -18,7 +20,8 @@ namespace {
 constexpr size_t kMaxShownFields = 8;
 constexpr size_t kMaxShownField = 64;
 constexpr std::chrono::seconds kWarningPeriod{1};
-constexpr std::string_view kModelPrefix = "/v1/models/";
+constexpr std::string_view kModelPath = "/v1/models/{id}";
+constexpr std::string_view kModelPrefix = kModelPath.substr(0, kModelPath.find('{'));
 
 // application/json, with or without parameters, and its kin; absent is taken for it. What a browser
 // may send across sites without asking (forms, text/plain) is refused.
@@ -29,13 +32,6 @@ bool is_json(std::string_view content_type) {
   while (!type.empty() && type.back() == ' ') type.pop_back();
   return type.empty() || type == "application/json" ||
          (type.starts_with("application/") && type.ends_with("+json"));
-}
-
-HttpResponse json(std::string body, int code = 200) {
-  HttpResponse response;
-  response.code = code;
-  response.body = std::move(body);
-  return response;
 }
 
 const char* id_prefix(Protocol protocol) {
@@ -55,31 +51,41 @@ const char* id_prefix(Protocol protocol) {
 }  // namespace
 
 struct ApiHandler::Route {
-  std::string_view method;
-  std::string_view path;
+  RouteInfo info;
   HttpReply (ApiHandler::*answer)(const HttpRequest&, Record&);
-  bool open = false;                    // also without a key
-  Protocol protocol = Protocol::kChat;  // whose words errors use
 };
 
 const std::vector<ApiHandler::Route>& ApiHandler::routes() {
+  static constexpr Protocol kAnthropic = Protocol::kMessages;
   static const std::vector<Route> table = {
-      {"POST", "/v1/chat/completions", &ApiHandler::chat},
-      {"POST", "/v1/completions", &ApiHandler::completion},
-      {"POST", "/v1/responses", &ApiHandler::respond},
-      {"POST", "/v1/messages", &ApiHandler::message, false, Protocol::kMessages},
-      {"POST", "/v1/messages/count_tokens", &ApiHandler::count_tokens, false, Protocol::kMessages},
-      {"GET", "/v1/models", &ApiHandler::models},
-      {"GET", "/v1/models/{id}", &ApiHandler::model},
-      {"POST", "/tokenize", &ApiHandler::tokenize},
-      {"POST", "/detokenize", &ApiHandler::detokenize},
-      {"GET", "/health", &ApiHandler::ready, /*open=*/true},
-      {"GET", "/health/live", &ApiHandler::live, /*open=*/true},
-      {"GET", "/health/ready", &ApiHandler::ready, /*open=*/true},
-      {"GET", "/ping", &ApiHandler::ready, /*open=*/true},
-      {"POST", "/ping", &ApiHandler::ready, /*open=*/true},
-      {"GET", "/version", &ApiHandler::show_version},
-      {"GET", "/metrics", &ApiHandler::scrape},
+      {{"POST", "/v1/chat/completions", "Answers a conversation", "ChatRequest", "Chat"},
+       &ApiHandler::chat},
+      {{"POST", "/v1/completions", "Goes on with a text", "CompletionRequest", "Completion"},
+       &ApiHandler::completion},
+      {{"POST", "/v1/responses", "OpenAI's newer conversations", "ResponsesRequest", "Response"},
+       &ApiHandler::respond},
+      {{"POST", "/v1/messages", "Anthropic's conversations", "MessagesRequest", "MessageAnswer",
+        false, kAnthropic},
+       &ApiHandler::message},
+      {{"POST", "/v1/messages/count_tokens", "Counts the tokens of a message's prompt",
+        "CountRequest", "TokenCount", false, kAnthropic},
+       &ApiHandler::count_tokens},
+      {{"GET", "/v1/models", "The served model, under each of its names", "", "ModelList"},
+       &ApiHandler::models},
+      {{"GET", kModelPath, "The served model", "", "Model"}, &ApiHandler::model},
+      {{"POST", "/tokenize", "The tokens of a prompt", "TokenizeRequest", "Tokens"},
+       &ApiHandler::tokenize},
+      {{"POST", "/detokenize", "The text of tokens", "DetokenizeRequest", "Text"},
+       &ApiHandler::detokenize},
+      {{"GET", "/health", "Can requests be served now?", "", "Health", true}, &ApiHandler::ready},
+      {{"GET", "/health/live", "Does the process answer?", "", "Health", true}, &ApiHandler::live},
+      {{"GET", "/health/ready", "As /health", "", "Health", true}, &ApiHandler::ready},
+      {{"GET", "/ping", "As /health", "", "Health", true}, &ApiHandler::ready},
+      {{"POST", "/ping", "As /health", "", "Health", true}, &ApiHandler::ready},
+      {{"GET", "/version", "Version and commit", "", "Version"}, &ApiHandler::show_version},
+      {{"GET", "/metrics", "Prometheus's text", "", "text/plain"}, &ApiHandler::scrape},
+      {{"GET", "/openapi.json", "This document", "", "Document"}, &ApiHandler::describe},
+      {{"GET", "/docs", "This document, to be read", "", "text/html", true}, &ApiHandler::docs},
   };
   return table;
 }
@@ -135,7 +141,7 @@ HttpResponse ApiHandler::refuse(int code, const std::string& why) {
   if (code == http_code(StatusCode::kInternal)) {
     return error_response({StatusCode::kInternal, why});
   }
-  return json(refusal_body(why, "bad_request"), code);
+  return json_response(refusal_body(why, "bad_request"), code);
 }
 
 HttpReply ApiHandler::answer(const HttpRequest& request, Record& record) {
@@ -144,32 +150,33 @@ HttpReply ApiHandler::answer(const HttpRequest& request, Record& record) {
   std::string allowed;
   Protocol protocol = Protocol::kChat;
   for (const Route& route : routes()) {
-    const bool is_model = route.path == "/v1/models/{id}" &&
-                          request.path.starts_with(kModelPrefix) &&
+    const RouteInfo& info = route.info;
+    const bool is_model = info.path == kModelPath && request.path.starts_with(kModelPrefix) &&
                           request.path.size() > kModelPrefix.size();
-    if (!is_model && route.path != request.path) continue;
-    record->set_route(route.path);
-    if (route.method == method) {
+    if (!is_model && info.path != request.path) continue;
+    record->set_route(info.path);
+    if (info.method == method) {
       const Status access = options_.access->check(request.authorization);
-      if (!route.open && !access.ok()) return error_response(access, route.protocol);
+      if (!info.open && !access.ok()) return error_response(access, info.protocol);
       if (method == "POST" && !request.body.empty() && !is_json(request.content_type)) {
-        return json(refusal_body("the Content-Type must be application/json", "bad_content_type",
-                                 route.protocol),
-                    415);
+        return json_response(refusal_body("the Content-Type must be application/json",
+                                          "bad_content_type", info.protocol),
+                             415);
       }
       return (this->*route.answer)(request, record);
     }
-    protocol = route.protocol;
+    protocol = info.protocol;
     if (!allowed.empty()) allowed += ", ";
-    allowed += route.method == "GET" ? "GET, HEAD" : route.method;
+    allowed += info.method == "GET" ? "GET, HEAD" : info.method;
   }
   if (allowed.empty()) {
     return error_response({StatusCode::kNotFound, "there is no " + printable(request.path, 200)});
   }
-  HttpResponse response = json(refusal_body("the method is not allowed; allowed: " + allowed,
-                                            "method_not_allowed", protocol),
-                               405);
-  if (request.method == "OPTIONS") response = json({}, 204);
+  HttpResponse response =
+      json_response(refusal_body("the method is not allowed; allowed: " + allowed,
+                                 "method_not_allowed", protocol),
+                    405);
+  if (request.method == "OPTIONS") response = json_response({}, 204);
   response.headers.emplace_back("Allow", allowed + ", OPTIONS");
   return response;
 }
@@ -233,98 +240,50 @@ HttpReply ApiHandler::generate(Result<ApiRequest> parsed, Protocol protocol, Rec
                         : make_whole_reply(std::move(job), service_, metrics_);
 }
 
-HttpReply ApiHandler::count_tokens(const HttpRequest& request, Record&) {
-  const auto refused = [](const Status& why) { return error_response(why, Protocol::kMessages); };
-  Result<ApiRequest> parsed = parse_count_request(request.body);
-  if (!parsed.ok()) return refused(parsed.status());
-  const Result<std::string> name = served_name(service_.model(), parsed->model);
-  if (!name.ok()) return refused(name.status());
-  GenerateCall& call = parsed->call;
-  call.prompt = std::move(parsed->prompts.front());
-  const Result<std::vector<TokenId>> tokens = service_.tokenize(call);
-  if (!tokens.ok()) return refused(tokens.status());
-  std::string out = R"({"input_tokens":)";
-  append_json(&out, static_cast<int64_t>(tokens->size()));
-  return json(out += '}');
-}
-
-HttpReply ApiHandler::tokenize(const HttpRequest& request, Record&) {
-  Result<TokenizeRequest> parsed = parse_tokenize_request(request.body);
-  if (!parsed.ok()) return error_response(parsed.status());
-  if (Result<std::string> name = served_name(service_.model(), parsed->model); !name.ok()) {
-    return error_response(name.status());
-  }
-  Result<std::vector<TokenId>> tokens = service_.tokenize(parsed->call);
-  if (!tokens.ok()) return error_response(tokens.status());
-  std::string out = R"({"count":)";
-  append_json(&out, static_cast<int64_t>(tokens->size()));
-  out += R"(,"max_model_len":)";
-  append_json(&out, service_.model().max_model_len);
-  out += R"(,"tokens":[)";
-  for (size_t i = 0; i < tokens->size(); ++i) {
-    if (i > 0) out += ',';
-    append_json(&out, int64_t{tokens.value()[i]});
-  }
-  out += R"(],"token_strs":)";
-  if (!parsed->return_token_strs) {
-    out += "null}";
-    return json(std::move(out));
-  }
-  for (size_t i = 0; i < tokens->size(); ++i) {
-    out += i == 0 ? '[' : ',';
-    append_json_string(&out, service_.token_spelling(tokens.value()[i]));
-  }
-  out += tokens->empty() ? "[]}" : "]}";
-  return json(std::move(out));
-}
-
-HttpReply ApiHandler::detokenize(const HttpRequest& request, Record&) {
-  Result<DetokenizeRequest> parsed = parse_detokenize_request(request.body);
-  if (!parsed.ok()) return error_response(parsed.status());
-  if (Result<std::string> name = served_name(service_.model(), parsed->model); !name.ok()) {
-    return error_response(name.status());
-  }
-  Result<std::string> text = service_.detokenize(parsed->tokens);
-  if (!text.ok()) return error_response(text.status());
-  std::string out = R"({"prompt":)";
-  append_json_string(&out, text.value());
-  out += '}';
-  return json(std::move(out));
-}
-
 HttpReply ApiHandler::models(const HttpRequest&, Record&) {
-  return json(model_list(service_.model()));
+  return json_response(model_list(service_.model()));
 }
 
 HttpReply ApiHandler::model(const HttpRequest& request, Record&) {
   Result<std::string> name =
       served_name(service_.model(), request.path.substr(kModelPrefix.size()));
   if (!name.ok()) return error_response(name.status());
-  return json(model_card(service_.model(), name.value()));
+  return json_response(model_card(service_.model(), name.value()));
 }
 
-HttpReply ApiHandler::live(const HttpRequest&, Record&) { return json(R"({"status":"live"})"); }
+HttpReply ApiHandler::live(const HttpRequest&, Record&) {
+  return json_response(R"({"status":"live"})");
+}
 
 HttpReply ApiHandler::ready(const HttpRequest&, Record&) {
   switch (service_.readiness()) {
     case Readiness::kReady:
-      return json(R"({"status":"ready"})");
+      return json_response(R"({"status":"ready"})");
     case Readiness::kLoading:
-      return json(R"({"status":"loading"})", 503);
+      return json_response(R"({"status":"loading"})", 503);
     case Readiness::kDraining:
-      return json(R"({"status":"draining"})", 503);
+      return json_response(R"({"status":"draining"})", 503);
     case Readiness::kStalled:
       break;
   }
-  return json(R"({"status":"stalled"})", 503);
+  return json_response(R"({"status":"stalled"})", 503);
 }
 
 HttpReply ApiHandler::show_version(const HttpRequest&, Record&) {
-  return json(str(R"({"version":")", version(), R"(","commit":")", version_commit(), "\"}"));
+  return json_response(
+      str(R"({"version":")", version(), R"(","commit":")", version_commit(), "\"}"));
 }
 
+HttpReply ApiHandler::describe(const HttpRequest&, Record&) {
+  std::vector<RouteInfo> infos;
+  for (const Route& route : routes()) infos.push_back(route.info);
+  return json_response(openapi_document(infos));
+}
+
+HttpReply ApiHandler::docs(const HttpRequest&, Record&) { return page_response(docs_page()); }
+
 HttpReply ApiHandler::scrape(const HttpRequest&, Record&) {
-  HttpResponse response = json(metrics_.scrape(service_.engine_stats()));
+  HttpResponse response = json_response(metrics_.scrape(service_.engine_stats()));
   response.content_type = "text/plain; version=0.0.4; charset=utf-8";
   return response;
 }

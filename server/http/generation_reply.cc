@@ -266,10 +266,15 @@ std::unique_ptr<PendingReply> make_stream_reply(GenerationJob job, const Service
   return std::make_unique<StreamReply>(std::move(job), service, metrics);
 }
 
-HttpResponse error_response(const Status& status, Protocol protocol) {
+HttpResponse json_response(std::string body, int code) {
   HttpResponse response;
-  response.code = http_code(status.code());
-  response.body = error_body(status, protocol);
+  response.code = code;
+  response.body = std::move(body);
+  return response;
+}
+
+HttpResponse error_response(const Status& status, Protocol protocol) {
+  HttpResponse response = json_response(error_body(status, protocol), http_code(status.code()));
   if (status.code() == StatusCode::kResourceExhausted) {
     response.headers.emplace_back("Retry-After", "1");
   } else if (status.code() == StatusCode::kUnavailable) {

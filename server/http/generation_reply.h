@@ -32,6 +32,7 @@ std::unique_ptr<PendingReply> make_whole_reply(GenerationJob job, const Service&
 std::unique_ptr<PendingReply> make_stream_reply(GenerationJob job, const Service& service,
                                                 Metrics& metrics);
 
+HttpResponse json_response(std::string body, int code = 200);
 // The HTTP response of a failure, in the words of `protocol`, with the header fields that clients
 // act on.
 HttpResponse error_response(const Status& status, Protocol protocol = Protocol::kChat);

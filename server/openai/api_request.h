@@ -21,7 +21,6 @@ using Prompt = decltype(GenerateCall::prompt);
 // A request for a generation, in any protocol.
 struct ApiRequest {
   Protocol protocol = Protocol::kText;
-  bool needs_length = true;     // where the protocol says so: max_tokens must be given
   std::string model;            // empty: the server's
   GenerateCall call;            // everything but the prompt
   std::vector<Prompt> prompts;  // one but for kText; choices are numbered prompt by prompt
@@ -38,18 +37,18 @@ Result<ApiRequest> parse_chat_request(std::string_view body, const SamplingParam
 // OpenAI's responses and Anthropic's messages: one prompt, of messages, as in a chat.
 Result<ApiRequest> parse_responses_request(std::string_view body, const SamplingParams& defaults);
 Result<ApiRequest> parse_messages_request(std::string_view body, const SamplingParams& defaults);
-// As parse_messages_request, for a prompt that is only counted: it needs no max_tokens.
-Result<ApiRequest> parse_count_request(std::string_view body);
 // At most `max_prompts` prompts.
 Result<ApiRequest> parse_completion_request(std::string_view body, const SamplingParams& defaults,
                                             int max_prompts);
 
 struct TokenizeRequest {
   std::string model;
-  GenerateCall call;  // prompt, add_special_tokens and add_generation_prompt
+  GenerateCall call;  // the prompt, and how it is rendered
   bool return_token_strs = false;
 };
 Result<TokenizeRequest> parse_tokenize_request(std::string_view body);
+// The prompt of an Anthropic message, to be counted; its other fields do not matter.
+Result<TokenizeRequest> parse_count_request(std::string_view body);
 
 struct DetokenizeRequest {
   std::string model;

@@ -16,7 +16,7 @@ Status GenerationDraft::settle() {
 
 Status GenerationDraft::settle_lengths() {
   if (max_completion_tokens) max_tokens = max_completion_tokens;
-  if (request.protocol == Protocol::kMessages && request.needs_length && !max_tokens) {
+  if (request.protocol == Protocol::kMessages && !max_tokens) {
     return invalid_argument("max_tokens: expected an integer, got null", "max_tokens");
   }
   // A chat answers at the length it needs; the older API stops at its default of 16 tokens.

@@ -207,6 +207,14 @@ unsigned endpoint_of(Protocol protocol) {
 
 }  // namespace
 
+std::vector<std::string_view> understood_fields(Protocol protocol) {
+  std::vector<std::string_view> out;
+  for (const KnownField& known : kFields) {
+    if ((known.endpoints & endpoint_of(protocol)) != 0) out.push_back(known.name);
+  }
+  return out;
+}
+
 Status read_generation_fields(const JsonValue& body, ApiRequest* out) {
   const JsonValue::Object* object = body.as_object();
   if (object == nullptr) {

@@ -45,7 +45,7 @@ Status parse_input(const Field& input, Messages* out) {
 }
 
 // Anthropic's messages: turns of one role are one turn, and an answer may be begun by the client.
-Status parse_turns(const Field& field, ApiRequest* request, Messages* out) {
+Status parse_turns(const Field& field, GenerateCall* call, Messages* out) {
   Messages messages;
   SLUICE_RETURN_IF_ERROR(parse_messages(field, &messages));
   for (size_t i = 0; i < messages.size(); ++i) {
@@ -60,11 +60,11 @@ Status parse_turns(const Field& field, ApiRequest* request, Messages* out) {
       out->push_back(std::move(message));
     }
   }
-  request->call.continue_final_message = out->back().role == "assistant";
+  call->continue_final_message = out->back().role == "assistant";
   return {};
 }
 
-Status parse_message_prompt(const JsonValue& body, ApiRequest* request) {
+Status parse_message_prompt(const JsonValue& body, GenerateCall* call) {
   Messages messages;
   const JsonValue missing;
   if (const Field system = member(body, "system", missing); !system.value.is_null()) {
@@ -73,9 +73,9 @@ Status parse_message_prompt(const JsonValue& body, ApiRequest* request) {
     messages.push_back(message_of("system", std::move(text)));
   }
   Messages turns;
-  SLUICE_RETURN_IF_ERROR(parse_turns(member(body, "messages", missing), request, &turns));
+  SLUICE_RETURN_IF_ERROR(parse_turns(member(body, "messages", missing), call, &turns));
   std::move(turns.begin(), turns.end(), std::back_inserter(messages));
-  request->prompts.emplace_back(std::move(messages));
+  call->prompt = std::move(messages);
   return {};
 }
 
@@ -105,18 +105,18 @@ Result<ApiRequest> parse_messages_request(std::string_view body, const SamplingP
   request.protocol = Protocol::kMessages;
   request.call.sampling = defaults;
   SLUICE_RETURN_IF_ERROR(read_generation_fields(parsed.value(), &request));
-  SLUICE_RETURN_IF_ERROR(parse_message_prompt(parsed.value(), &request));
+  SLUICE_RETURN_IF_ERROR(parse_message_prompt(parsed.value(), &request.call));
+  request.prompts.push_back(std::move(request.call.prompt));
   return request;
 }
 
-Result<ApiRequest> parse_count_request(std::string_view body) {
+Result<TokenizeRequest> parse_count_request(std::string_view body) {
   const Result<JsonValue> parsed = parse_object(body);
   if (!parsed.ok()) return parsed.status();
-  ApiRequest request;
-  request.protocol = Protocol::kMessages;
-  request.needs_length = false;
-  SLUICE_RETURN_IF_ERROR(read_generation_fields(parsed.value(), &request));
-  SLUICE_RETURN_IF_ERROR(parse_message_prompt(parsed.value(), &request));
+  TokenizeRequest request;
+  const JsonValue missing;
+  SLUICE_RETURN_IF_ERROR(member(parsed.value(), "model", missing).read(&request.model));
+  SLUICE_RETURN_IF_ERROR(parse_message_prompt(parsed.value(), &request.call));
   return request;
 }
 

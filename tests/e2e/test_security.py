@@ -46,6 +46,7 @@ ROUTES = [
     ("POST", "/detokenize"),
     ("GET", "/version"),
     ("GET", "/metrics"),
+    ("GET", "/openapi.json"),
 ]
 
 
@@ -60,6 +61,11 @@ def test_every_http_route_asks_for_a_key(keyed, method, path):
 
 def test_health_is_open(keyed):
     assert [keyed.status(path) for path in ("/health", "/health/live", "/health/ready", "/ping")] == [200] * 4
+
+
+def test_pages_are_open_and_hold_nothing_of_the_server(keyed):
+    status, page = fetch(keyed, "GET", "/docs")
+    assert status == 200 and MODEL_NAME not in page
 
 
 def test_grpc_asks_for_a_key_too(keyed, server):

@@ -53,7 +53,7 @@ void read_http_body(std::span<const std::byte> input) {
     case 'r':
       return check(parse_responses_request(body, {}));
     case 'm':
-      check(parse_count_request(body));
+      check(parse_count_request(body).status());
       return check(parse_messages_request(body, {}));
     case 'k':
       return check(parse_tokenize_request(body).status());

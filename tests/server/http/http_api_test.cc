@@ -110,6 +110,29 @@ TEST_F(HttpApiTest, SaysWhatStoppedAChoice) {
   EXPECT_EQ(*choice(body).find("stop_reason")->as_string(), "END");
 }
 
+TEST_F(HttpApiTest, DescribesItself) {
+  const JsonValue document = ask_json(get("/openapi.json"));
+  for (const auto& [path, methods] : *document.find("paths")->as_object()) {
+    if (methods.find("get") == nullptr || path.find('{') != std::string::npos) continue;
+    EXPECT_EQ(ask(get(path)).code, 200) << path;
+  }
+}
+
+// The page is public; what it shows is not.
+TEST_F(HttpApiTest, ShowsItsPagesWithoutAKeyAndLetsThemLoadNothingElse) {
+  options.access = std::make_shared<AccessGate>(ApiKeys({"k"}));
+  start();
+  const TestResponse page = ask(get("/docs"));
+  EXPECT_EQ(page.code, 200);
+  EXPECT_EQ(page.headers.at("content-type"), "text/html; charset=utf-8");
+  const std::string& policy = page.headers.at("content-security-policy");
+  EXPECT_TRUE(policy.starts_with("default-src 'none'; connect-src 'self'")) << policy;
+  EXPECT_NE(policy.find("script-src 'sha256-"), std::string::npos) << policy;
+  EXPECT_EQ(policy.find("unsafe"), std::string::npos) << policy;
+  EXPECT_EQ(page.body.find("https://"), std::string::npos);
+  EXPECT_EQ(ask(get("/openapi.json")).code, 401);
+}
+
 TEST_F(HttpApiTest, StreamsAChatWithUsage) {
   const TestResponse response = ask(
       post(kChat, chat(R"("stream":true,"max_tokens":3,"stream_options":{"include_usage":true})")));
