@@ -85,6 +85,8 @@ const std::vector<ApiHandler::Route>& ApiHandler::routes() {
       {{"GET", "/version", "Version and commit", "", "Version"}, &ApiHandler::show_version},
       {{"GET", "/metrics", "Prometheus's text", "", "text/plain"}, &ApiHandler::scrape},
       {{"GET", "/openapi.json", "This document", "", "Document"}, &ApiHandler::describe},
+      {{"GET", "/", "A page: a conversation, and live numbers", "", "text/html", true},
+       &ApiHandler::home},
       {{"GET", "/docs", "This document, to be read", "", "text/html", true}, &ApiHandler::docs},
   };
   return table;
@@ -279,6 +281,8 @@ HttpReply ApiHandler::describe(const HttpRequest&, Record&) {
   for (const Route& route : routes()) infos.push_back(route.info);
   return json_response(openapi_document(infos));
 }
+
+HttpReply ApiHandler::home(const HttpRequest&, Record&) { return page_response(home_page()); }
 
 HttpReply ApiHandler::docs(const HttpRequest&, Record&) { return page_response(docs_page()); }
 

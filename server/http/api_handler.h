@@ -46,6 +46,7 @@ class ApiHandler final : public HttpHandler {
   HttpReply ready(const HttpRequest& request, Record& record);
   HttpReply show_version(const HttpRequest& request, Record& record);
   HttpReply describe(const HttpRequest& request, Record& record);
+  HttpReply home(const HttpRequest& request, Record& record);
   HttpReply docs(const HttpRequest& request, Record& record);
   HttpReply scrape(const HttpRequest& request, Record& record);
   void warn_of_ignored(const std::vector<std::string>& fields);

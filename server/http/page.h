@@ -10,6 +10,8 @@
 
 namespace sluice {
 
+// pages/home.html: a conversation, and the server's numbers.
+std::string_view home_page();
 // pages/docs.html: /openapi.json, to be read.
 std::string_view docs_page();
 

@@ -64,8 +64,9 @@ def test_health_is_open(keyed):
 
 
 def test_pages_are_open_and_hold_nothing_of_the_server(keyed):
-    status, page = fetch(keyed, "GET", "/docs")
-    assert status == 200 and MODEL_NAME not in page
+    for path in ("/", "/docs"):
+        status, page = fetch(keyed, "GET", path)
+        assert status == 200 and MODEL_NAME not in page
 
 
 def test_grpc_asks_for_a_key_too(keyed, server):

@@ -122,14 +122,16 @@ TEST_F(HttpApiTest, DescribesItself) {
 TEST_F(HttpApiTest, ShowsItsPagesWithoutAKeyAndLetsThemLoadNothingElse) {
   options.access = std::make_shared<AccessGate>(ApiKeys({"k"}));
   start();
-  const TestResponse page = ask(get("/docs"));
-  EXPECT_EQ(page.code, 200);
-  EXPECT_EQ(page.headers.at("content-type"), "text/html; charset=utf-8");
-  const std::string& policy = page.headers.at("content-security-policy");
-  EXPECT_TRUE(policy.starts_with("default-src 'none'; connect-src 'self'")) << policy;
-  EXPECT_NE(policy.find("script-src 'sha256-"), std::string::npos) << policy;
-  EXPECT_EQ(policy.find("unsafe"), std::string::npos) << policy;
-  EXPECT_EQ(page.body.find("https://"), std::string::npos);
+  for (const char* path : {"/", "/docs"}) {
+    const TestResponse page = ask(get(path));
+    EXPECT_EQ(page.code, 200);
+    EXPECT_EQ(page.headers.at("content-type"), "text/html; charset=utf-8");
+    const std::string& policy = page.headers.at("content-security-policy");
+    EXPECT_TRUE(policy.starts_with("default-src 'none'; connect-src 'self'")) << policy;
+    EXPECT_NE(policy.find("script-src 'sha256-"), std::string::npos) << policy;
+    EXPECT_EQ(policy.find("unsafe"), std::string::npos) << policy;
+    EXPECT_EQ(page.body.find("https://"), std::string::npos);
+  }
   EXPECT_EQ(ask(get("/openapi.json")).code, 401);
 }
 
