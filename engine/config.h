@@ -17,6 +17,7 @@ struct EngineConfig {
   int max_logprob_rows = 256;         // scored prompt rows in one step
   double decode_gap_ms = 50;          // while choices decode, a step is cut to take about this long
   int min_prefill_tokens = 32;  // and yet a waiting prompt gets this many tokens in every step
+  int mask_threads = 2;         // beside the engine's, for answers that must have a form
   bool enable_prefix_caching = true;
   uint64_t seed = 0;  // requests without a seed draw theirs from this one, in order of arrival
 

@@ -29,7 +29,8 @@ Engine::Engine(const EngineConfig& config, std::unique_ptr<ModelRunner> runner, 
       queue_(static_cast<size_t>(config.max_queued_requests)),
       kv_({.num_blocks = config.num_blocks, .enable_prefix_caching = config.enable_prefix_caching}),
       scheduler_({.max_num_seqs = config.max_num_seqs, .max_model_len = config.max_model_len}, kv_),
-      governor_(config.decode_gap_ms, config.min_prefill_tokens, config.max_num_batched_tokens) {
+      governor_(config.decode_gap_ms, config.min_prefill_tokens, config.max_num_batched_tokens),
+      masks_(config.mask_threads) {
   const Status valid = config.validate();
   if (!valid.ok()) fail_check(__FILE__, __LINE__, valid.message());
   const int depth = runner_->max_in_flight();
@@ -122,9 +123,13 @@ bool Engine::run_turn(RequestQueue::Drained& inbox) {
   }
 
   const bool launched = launch_next();
+  sample_newest();
   const bool full = num_in_flight_ == in_flight_.size();
   const bool collect = num_in_flight_ > 0 && (full || !launched);
-  if (collect) collect_oldest();
+  if (collect) {
+    collect_oldest();
+    sample_newest();
+  }
   SLUICE_CHECK(launched || collect || !scheduler_.has_sequences());  // work waits, nothing can run
   queue_.set_waiting(static_cast<size_t>(scheduler_.num_unstarted_requests()));
   publish_stats();
@@ -182,6 +187,7 @@ bool Engine::launch_next() {
   scheduler_.schedule(budget, slot.plan);
   if (slot.plan.entries.empty()) return false;
   slot.launched = clock_();
+  start_masks(slot.plan);
   try {
     slot.ticket = runner_->launch(slot.plan);
   } catch (const std::exception& error) {
@@ -189,6 +195,7 @@ bool Engine::launch_next() {
     return true;  // it had its turn
   }
   scheduler_.launched(slot.plan);
+  slot.awaits_masks = slot.plan.masked();
   ++num_in_flight_;
   return true;
 }

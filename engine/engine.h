@@ -14,6 +14,7 @@
 
 #include "engine/config.h"
 #include "engine/engine_stats.h"
+#include "engine/mask_workers.h"
 #include "engine/prefill_governor.h"
 #include "engine/request_queue.h"
 #include "engine/runner/model_runner.h"
@@ -70,6 +71,7 @@ class Engine {
     StepPlan plan;
     Ticket ticket;
     TimePoint launched;
+    bool awaits_masks = false;  // launched and not sampled: of the newest step only
   };
 
   void loop();
@@ -81,6 +83,9 @@ class Engine {
   void open(const RequestPtr& request);
   bool launch_next();
   void collect_oldest();
+  void start_masks(const StepPlan& plan);
+  void sample_newest();
+  void judge_masks(const StepPlan& plan);
   void apply(const StepEntry& entry, StepOutput& output);
   void apply_sampled(const StepEntry& entry, StepOutput& output);
 
@@ -109,6 +114,7 @@ class Engine {
   KvCacheManager kv_;
   Scheduler scheduler_;
   PrefillGovernor governor_;
+  MaskWorkers masks_;
   std::unordered_map<std::string, Active> active_;
   std::vector<InFlight> in_flight_;  // [max_in_flight], a ring
   size_t oldest_ = 0;

@@ -105,6 +105,7 @@ void Scheduler::plan_chunk(const SequencePtr& sequence, Room& room, StepPlan& pl
   entry.first = first;
   entry.num_new = static_cast<int>(num_new);
   entry.samples = num_new == missing && sequence->request->sampling.max_tokens > 0;
+  entry.masked = entry.samples && sequence->request->grammar != nullptr;
   entry.last_is_pending = last > static_cast<int64_t>(sequence->tokens.size());
   entry.score_first = score_first;
   entry.score_last = score_last;

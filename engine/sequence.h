@@ -6,6 +6,7 @@
 #include <memory>
 #include <vector>
 
+#include "engine/constraint.h"
 #include "engine/request.h"
 #include "kvcache/block_table.h"
 
@@ -42,6 +43,9 @@ struct Sequence {
   std::vector<std::shared_ptr<Sequence>> followers;
   Sequence* leader = nullptr;
   int64_t cached_tokens = 0;  // prompt tokens found in the prefix cache when first admitted
+
+  // Where its request has a grammar: made before its first token is sampled; the engine's.
+  std::shared_ptr<Constraint> constraint;
 
   // What the client is told; the engine's. A preemption changes nothing here.
   bool started = false;                       // an event of it is out

@@ -2,6 +2,7 @@
 // one step.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <memory>
 #include <vector>
@@ -19,6 +20,8 @@ struct StepEntry {
   // The chunk reaches the last token: a next token is sampled from its last row. Never in a request
   // with max_tokens 0.
   bool samples = false;
+  // It samples, under a mask: see ModelRunner::sample.
+  bool masked = false;
   // The last token's id is what the step before samples for this sequence.
   bool last_is_pending = false;
   // Prompt positions scored from this chunk's rows: row i scores token i + 1, for i in
@@ -34,6 +37,7 @@ struct StepPlan {
     for (const StepEntry& entry : entries) sum += entry.num_new;
     return sum;
   }
+  bool masked() const { return std::ranges::any_of(entries, &StepEntry::masked); }
 };
 
 // Results in the order of plan.entries.

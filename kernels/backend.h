@@ -60,7 +60,7 @@ struct StepLimits {
   int num_q_heads = 64;
   int num_kv_heads = 8;
   int head_dim = 256;
-  int64_t max_sampling_bytes = int64_t{4} << 20;  // SamplingBatch::bytes()
+  int64_t max_sampling_bytes = int64_t{4} << 20;  // SamplingBatch::bytes() and masks
 };
 
 // A point in the order of a backend's ops.

@@ -41,15 +41,17 @@ Result<StepMemory> StepMemory::create(Backend& backend, const DecoderModel& mode
   const ModelConfig& config = model.config();
   // A history names each token of the vocabulary once.
   constexpr auto kHistoryBytes = static_cast<int64_t>(sizeof(TokenId) + sizeof(int32_t));
-  SLUICE_RETURN_IF_ERROR(backend.prepare(
-      {.max_tokens = limits.max_num_batched_tokens,
-       .max_seqs = limits.max_num_seqs,
-       .num_q_heads = config.num_heads,
-       .num_kv_heads = config.num_kv_heads,
-       .head_dim = config.head_dim,
-       .max_sampling_bytes = kSliceBytes + kMaxRowBytes + kHistoryBytes * config.vocab_size}));
-  Result<Workspace> workspace =
-      model.make_workspace(limits.max_num_batched_tokens, max_logit_rows(backend, limits));
+  const auto mask_bytes = static_cast<int64_t>(mask_words(config.vocab_size) * sizeof(uint32_t));
+  const int max_rows = max_logit_rows(backend, limits);
+  SLUICE_RETURN_IF_ERROR(backend.prepare({.max_tokens = limits.max_num_batched_tokens,
+                                          .max_seqs = limits.max_num_seqs,
+                                          .num_q_heads = config.num_heads,
+                                          .num_kv_heads = config.num_kv_heads,
+                                          .head_dim = config.head_dim,
+                                          .max_sampling_bytes = kSliceBytes + kMaxRowBytes +
+                                                                kHistoryBytes * config.vocab_size +
+                                                                max_rows * mask_bytes}));
+  Result<Workspace> workspace = model.make_workspace(limits.max_num_batched_tokens, max_rows);
   if (!workspace.ok()) return workspace.status();
   model.prepare(workspace.value());
   StepMemory memory(limits, std::move(workspace).value());
@@ -103,17 +105,19 @@ Ticket LocalRunner::launch(const StepPlan& plan) {
   batch_.validate(storage_.num_blocks(), model_.config().vocab_size, num_sampled_);
   for (const int32_t kv_len : batch_.kv_lens) SLUICE_CHECK_LE(kv_len, model_.max_model_len());
   SLUICE_CHECK_LE(batch_.num_seqs(), limits.max_num_seqs);
-  const size_t slot = slot_of(num_launched_ + 1);
-  Step& step = steps_[slot];
+  const uint64_t number = num_launched_ + 1;
+  Step& step = steps_[slot_of(number)];
   step.num_entries = plan.entries.size();
+  step.num_sampled_before = num_sampled_;
   list_logit_rows(plan, step.rows);
   try {
-    enqueue(plan, slot);
+    enqueue_forward(step, slot_of(number));
+    if (!plan.masked()) enqueue_sampling(plan, number);
   } catch (...) {
     backend_.synchronize();  // what is enqueued already uses the slot, which is free again
     throw;
   }
-  ++num_launched_;
+  num_launched_ = number;
   num_sampled_ = static_cast<int>(step.rows.size());
   sampled_rows_.clear();
   for (int row = 0; row < num_sampled_; ++row) {
@@ -122,6 +126,19 @@ Ticket LocalRunner::launch(const StepPlan& plan) {
   }
   sampling_.forget_finished();
   return {.step = num_launched_};
+}
+
+void LocalRunner::sample(const StepPlan& plan) {
+  SLUICE_CHECK_EQ(num_launched_, num_collected_ + 1);
+  SLUICE_CHECK_EQ(plan.entries.size(), steps_[slot_of(num_launched_)].num_entries);
+  SLUICE_CHECK(!steps_[slot_of(num_launched_)].sampled);
+  try {
+    enqueue_sampling(plan, num_launched_);
+  } catch (...) {
+    backend_.synchronize();
+    --num_launched_;
+    throw;
+  }
 }
 
 // In the order of build_batch.
@@ -133,46 +150,62 @@ void LocalRunner::list_logit_rows(const StepPlan& plan, std::vector<LogitRow>& r
     for (int64_t i = entry.score_first; i < entry.score_last; ++i)
       rows.push_back({.entry = e, .position = i + 1, .num_top = params.num_prompt_top_logprobs});
     if (!entry.samples) continue;
+    const Sequence* sequence = entry.sequence.get();
     rows.push_back({.entry = e,
                     .position = kSamples,
+                    .pending = entry.last_is_pending ? sampled_rows_.at(sequence) : -1,
                     .reported = params.logprobs,
                     .num_top = params.num_top_logprobs});
   }
 }
 
-void LocalRunner::enqueue(const StepPlan& plan, size_t slot) {
+void LocalRunner::enqueue_forward(Step& step, size_t slot) {
   RaggedBatchView view = memory_.slots_[slot].upload.place(batch_);
   view.sampled = ids_of(num_launched_);
   attention_.plan(view);
-  const TensorView states = model_.forward(view, storage_, attention_, memory_.workspace_);
-  SLUICE_CHECK_EQ(static_cast<int64_t>(steps_[slot].rows.size()), states.rows);
-  for (int first = 0; first < states.rows;) first += sample_slice(plan, slot, states, first);
-  steps_[slot].done = backend_.fence();
+  step.states = model_.forward(view, storage_, attention_, memory_.workspace_);
+  step.sampled = false;
+  SLUICE_CHECK_EQ(static_cast<int64_t>(step.rows.size()), step.states.rows);
 }
 
-int LocalRunner::sample_slice(const StepPlan& plan, size_t slot, TensorView states, int first) {
+void LocalRunner::enqueue_sampling(const StepPlan& plan, uint64_t number) {
+  Step& step = steps_[slot_of(number)];
+  const auto num_rows = static_cast<int>(step.rows.size());
+  for (int first = 0; first < num_rows;) first += sample_slice(plan, number, first);
+  step.sampled = true;
+  step.done = backend_.fence();
+}
+
+void LocalRunner::add_row(const StepEntry& entry, const LogitRow& row) {
+  if (row.position != kSamples) {
+    sampling_.add_score_row(*entry.sequence, row.position, sampling_batch_);
+    return;
+  }
+  // Known by now, where the step has waited for masks.
+  const int64_t last = entry.first + entry.num_new;
+  const bool known = static_cast<int64_t>(entry.sequence->tokens.size()) >= last;
+  const bool masked = entry.masked && entry.sequence->state != SequenceState::kFinished;
+  sampling_.add_sample_row(entry.sequence, known ? -1 : row.pending, masked, sampling_batch_);
+}
+
+int LocalRunner::sample_slice(const StepPlan& plan, uint64_t number, int first) {
   sampling_batch_.clear();
   const Workspace& workspace = memory_.workspace_;
+  const size_t slot = slot_of(number);
+  const Step& step = steps_[slot];
   const int most =
-      static_cast<int>(std::min(workspace.logits().rows, states.rows - int64_t{first}));
+      static_cast<int>(std::min(workspace.logits().rows, step.states.rows - int64_t{first}));
   int count = 0;
   for (; count < most && sampling_batch_.bytes() < kSliceBytes; ++count) {
-    const LogitRow& row = steps_[slot].rows[first + count];
-    const StepEntry& entry = plan.entries[row.entry];
-    if (row.position == kSamples) {
-      const int32_t pending =
-          entry.last_is_pending ? sampled_rows_.at(entry.sequence.get()) : int32_t{-1};
-      sampling_.add_sample_row(entry.sequence, pending, sampling_batch_);
-    } else {
-      sampling_.add_score_row(*entry.sequence, row.position, sampling_batch_);
-    }
+    const LogitRow& row = step.rows[first + count];
+    add_row(plan.entries[row.entry], row);
   }
-  sampling_batch_.validate(model_.config().vocab_size, num_sampled_);
+  sampling_batch_.validate(model_.config().vocab_size, step.num_sampled_before);
   const TensorView logits = workspace.logits().head(count);
-  model_.lm_head(logits, states.row_range(first, count));
-  const auto out = SampledTokens::over(memory_.slots_[slot].results.data(), states.rows);
-  backend_.sample(out.after(first), ids_of(num_launched_ + 1) + first, logits, workspace.scratch(),
-                  sampling_batch_, ids_of(num_launched_));
+  model_.lm_head(logits, step.states.row_range(first, count));
+  const auto out = SampledTokens::over(memory_.slots_[slot].results.data(), step.states.rows);
+  backend_.sample(out.after(first), ids_of(number) + first, logits, workspace.scratch(),
+                  sampling_batch_, ids_of(number - 1));
   return count;
 }
 
@@ -184,6 +217,7 @@ StepResult LocalRunner::collect(Ticket ticket) {
   SLUICE_CHECK_EQ(ticket.step, num_collected_ + 1);
   ++num_collected_;
   const Step& step = steps_[slot_of(ticket.step)];
+  SLUICE_CHECK(step.sampled);
   backend_.wait(step.done);
   const auto sampled = SampledTokens::over(memory_.slots_[slot_of(ticket.step)].results.data(),
                                            static_cast<int64_t>(step.rows.size()));

@@ -64,6 +64,7 @@ class LocalRunner final : public ModelRunner {
 
   int max_in_flight() const override { return memory_.limits_.max_in_flight; }
   Ticket launch(const StepPlan& plan) override;
+  void sample(const StepPlan& plan) override;
   StepResult collect(Ticket ticket) override;
 
  private:
@@ -71,6 +72,7 @@ class LocalRunner final : public ModelRunner {
   struct LogitRow {
     int entry = 0;         // of the plan
     int64_t position = 0;  // of the scored prompt token; kSamples: none, the row samples
+    int32_t pending = -1;  // its newest token's index among those that the step before samples
     bool reported = true;  // its log-probability is wanted,
     int num_top = 0;       // beside those of so many best tokens
   };
@@ -80,6 +82,9 @@ class LocalRunner final : public ModelRunner {
   struct Step {
     std::vector<LogitRow> rows;
     size_t num_entries = 0;
+    int num_sampled_before = 0;  // logit rows of the step before
+    TensorView states;           // of `rows`, in the workspace
+    bool sampled = false;        // or waiting for sample()
     Fence done;
   };
 
@@ -87,10 +92,12 @@ class LocalRunner final : public ModelRunner {
   TokenId* ids_of(uint64_t step) const {
     return memory_.sampled_ids_[step % memory_.sampled_ids_.size()].as<TokenId>();
   }
-  void enqueue(const StepPlan& plan, size_t slot);
   void list_logit_rows(const StepPlan& plan, std::vector<LogitRow>& rows);
-  // From row `first` of the step's `states` on as many rows as have room: logits, tokens. How many.
-  int sample_slice(const StepPlan& plan, size_t slot, TensorView states, int first);
+  void enqueue_forward(Step& step, size_t slot);
+  void enqueue_sampling(const StepPlan& plan, uint64_t number);
+  // From row `first` of the step's states on as many rows as have room: logits, tokens. How many.
+  int sample_slice(const StepPlan& plan, uint64_t number, int first);
+  void add_row(const StepEntry& entry, const LogitRow& row);
 
   Backend& backend_;
   const DecoderModel& model_;

@@ -38,7 +38,7 @@ bool uses_penalties(const SamplingParams& params) {
 }  // namespace
 
 void SamplingBuilder::add_sample_row(const std::shared_ptr<Sequence>& sequence, int32_t pending,
-                                     SamplingBatch& batch) {
+                                     bool masked, SamplingBatch& batch) {
   const Request& request = *sequence->request;
   const SamplingParams& params = request.sampling;
   const int64_t num_output = static_cast<int64_t>(sequence->tokens.size()) -
@@ -56,6 +56,7 @@ void SamplingBuilder::add_sample_row(const std::shared_ptr<Sequence>& sequence, 
   batch.target.push_back(-1);
   batch.num_top.push_back(params.logprobs ? params.num_top_logprobs : 0);
   batch.pending.push_back(pending);
+  batch.mask.push_back(masked ? sequence->constraint->mask().data() : nullptr);
   if (uses_penalties(params)) {
     const History& history = updated_history(sequence);
     append(batch.history_ids, history.ids);
@@ -90,6 +91,7 @@ void SamplingBuilder::add_score_row(const Sequence& sequence, int64_t position,
   batch.target.push_back(sequence.tokens[static_cast<size_t>(position)]);
   batch.num_top.push_back(sequence.request->sampling.num_prompt_top_logprobs);
   batch.pending.push_back(-1);
+  batch.mask.push_back(nullptr);
   close_row(batch);
 }
 

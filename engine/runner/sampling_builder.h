@@ -18,7 +18,8 @@ class SamplingBuilder {
  public:
   // A row that samples the next token of `sequence`. `pending`: index of its newest token among the
   // ids that the step before samples, where the sequence does not have it yet; -1: it does.
-  void add_sample_row(const std::shared_ptr<Sequence>& sequence, int32_t pending,
+  // `masked`: by its constraint, whose mask must live until the batch is read.
+  void add_sample_row(const std::shared_ptr<Sequence>& sequence, int32_t pending, bool masked,
                       SamplingBatch& batch);
   // A row that reports the logprob of the prompt's token at `position` and samples nothing.
   void add_score_row(const Sequence& sequence, int64_t position, SamplingBatch& batch);

@@ -20,6 +20,7 @@ class EchoRunner final : public ModelRunner {
 
   int max_in_flight() const override { return 1; }
   Ticket launch(const StepPlan& plan) override;
+  void sample(const StepPlan& plan) override;  // throws: it cannot answer in a form
   StepResult collect(Ticket ticket) override;
 
   // What was spent from the first to the last step in which all of the watched sequences decode:

@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "tests/engine/harness.h"
+#include "tests/fakes/fake_grammar.h"
 
 namespace sluice {
 namespace {
@@ -28,18 +29,23 @@ class Workload {
     config_.min_prefill_tokens = pick({1, 16, 64});
     config_.decode_gap_ms = pick({1, 1000000});
     config_.enable_prefix_caching = chance(60);
+    config_.mask_threads = pick({0, 1, 3});
+    percent_constrained_ = pick({0, 30, 100});
     HashRunner::Options options = runner_options(config_);
     options.max_in_flight = pick({1, 2});
     if (chance(30)) {
       options.on_launch = [this](const StepPlan&) {
         if (chance(1)) throw InternalError("a planted failure");
       };
+      options.on_sample = options.on_launch;
     }
     for (int i = 0; i < 3; ++i) parts_.push_back(random_tokens(kBlockTokens));
     engine_ = std::make_unique<Engine>(config_, std::make_unique<HashRunner>(options));
-    describe_ = str("seed ", seed, ": blocks ", config_.num_blocks, ", seqs ", config_.max_num_seqs,
-                    ", step tokens ", config_.max_num_batched_tokens, ", caching ",
-                    config_.enable_prefix_caching, ", in flight ", options.max_in_flight);
+    describe_ =
+        str("seed ", seed, ": blocks ", config_.num_blocks, ", seqs ", config_.max_num_seqs,
+            ", step tokens ", config_.max_num_batched_tokens, ", caching ",
+            config_.enable_prefix_caching, ", in flight ", options.max_in_flight, ", constrained ",
+            percent_constrained_, " %, mask threads ", config_.mask_threads);
   }
 
   const std::string& describe() const { return describe_; }
@@ -74,6 +80,8 @@ class Workload {
 
   int64_t preemptions() const { return engine_->stats().preemptions; }
   int64_t prefix_hits() const { return engine_->stats().kv.prefix_hit_tokens; }
+  // Answers that ended because their grammar did.
+  int64_t num_whole() const { return num_whole_; }
   int64_t failures() const { return engine_->stats().requests_failed; }
 
  private:
@@ -117,6 +125,13 @@ class Workload {
     if (chance(30)) params.min_tokens = between(0, static_cast<int>(params.max_tokens));
     params.prompt_logprobs = chance(25);
     if (params.prompt_logprobs && chance(30)) params.max_tokens = params.min_tokens = 0;
+    if (chance(percent_constrained_)) {
+      request->grammar = std::make_shared<FakeGrammar>(
+          FakeGrammarShape{.vocab_size = kTestVocab,
+                           .one_of = static_cast<uint64_t>(pick({5, 50})),
+                           .min_length = between(0, 5),
+                           .max_length = between(5, 60)});
+    }
     request->priority = between(-1, 1);
     request->cache_salt = chance(20) ? 1 : 0;
     const Status submitted = engine_->submit(request);
@@ -147,6 +162,7 @@ class Workload {
     EXPECT_EQ(answer.tokens, expected.tokens);
     EXPECT_EQ(answer.logprobs, expected.logprobs);
     EXPECT_EQ(answer.prompt_logprobs, expected.prompt_logprobs);
+    if (request.grammar && answer.finish == FinishReason::kStop && !answer.stop_id) ++num_whole_;
   }
 
   std::mt19937_64 random_;
@@ -156,6 +172,8 @@ class Workload {
   std::vector<std::shared_ptr<Request>> requests_;
   std::vector<std::vector<Answer>> answers_;
   std::string describe_;
+  int percent_constrained_ = 0;
+  mutable int64_t num_whole_ = 0;
 };
 
 TEST(EngineProperty, EveryRequestGetsTheTokensItWouldGetAlone) {
@@ -163,6 +181,7 @@ TEST(EngineProperty, EveryRequestGetsTheTokensItWouldGetAlone) {
   int64_t preemptions = 0;
   int64_t prefix_hits = 0;
   int64_t failures = 0;
+  int64_t whole = 0;
   for (uint64_t seed = 1; seed <= 60; ++seed) {
     Workload workload(seed);
     SCOPED_TRACE(workload.describe());
@@ -171,6 +190,7 @@ TEST(EngineProperty, EveryRequestGetsTheTokensItWouldGetAlone) {
     preemptions += workload.preemptions();
     prefix_hits += workload.prefix_hits();
     failures += workload.failures();
+    whole += workload.num_whole();
     if (HasFailure()) return;
   }
   ASSERT_TRUE(set_log_level("info").ok());
@@ -178,6 +198,7 @@ TEST(EngineProperty, EveryRequestGetsTheTokensItWouldGetAlone) {
   EXPECT_GT(preemptions, 100);
   EXPECT_GT(prefix_hits, 1000);
   EXPECT_GT(failures, 10);
+  EXPECT_GT(whole, 100);
 }
 
 }  // namespace

@@ -55,6 +55,7 @@ inline HashRunner::Options runner_options(const EngineConfig& config) {
           .max_logprob_rows = config.max_logprob_rows,
           .on_launch = {},
           .on_collect = {},
+          .on_sample = {},
           .is_poisoned = {}};
 }
 
@@ -114,11 +115,28 @@ inline Answer expected_answer(const Request& request, int choice, int64_t max_mo
     }
   }
   answer.finish = FinishReason::kLength;
+  const uint64_t seed = params.seed.value_or(0) + static_cast<uint64_t>(choice);
+  std::unique_ptr<Constraint> constraint;
+  if (request.grammar) constraint = std::make_unique<Constraint>(request, kTestVocab);
   while (static_cast<int64_t>(answer.tokens.size()) < params.max_tokens &&
          static_cast<int64_t>(tokens.size()) < max_model_len) {
-    const TokenId next =
-        HashRunner::next_token(tokens, params.greedy(),
-                               params.seed.value_or(0) + static_cast<uint64_t>(choice), kTestVocab);
+    TokenId next = HashRunner::next_token(tokens, params.greedy(), seed, kTestVocab);
+    if (constraint) {
+      constraint->advance_to(tokens);
+      constraint->fill();
+      if (constraint->verdict() != Constraint::Verdict::kContinue) {
+        const bool ends = constraint->verdict() == Constraint::Verdict::kEnd;
+        answer.finish = ends ? FinishReason::kStop : FinishReason::kError;
+        break;
+      }
+      const std::vector<TokenId> allowed =
+          HashRunner::allowed_ids(constraint->mask(), request, std::ssize(answer.tokens));
+      if (allowed.empty()) {
+        answer.finish = FinishReason::kError;
+        break;
+      }
+      next = HashRunner::next_token_of(tokens, params.greedy(), seed, allowed);
+    }
     if (params.logprobs) answer.logprobs.push_back(HashRunner::logprob(tokens, next));
     tokens.push_back(next);
     answer.tokens.push_back(next);

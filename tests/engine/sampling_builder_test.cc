@@ -28,7 +28,7 @@ std::shared_ptr<Sequence> make_sequence(const SamplingParams& params, std::vecto
 std::map<TokenId, int> history_of(SamplingBuilder& builder,
                                   const std::shared_ptr<Sequence>& sequence) {
   SamplingBatch batch;
-  builder.add_sample_row(sequence, -1, batch);
+  builder.add_sample_row(sequence, -1, false, batch);
   batch.validate(kVocab);
   std::map<TokenId, int> history;
   for (size_t i = 0; i < batch.history_ids.size(); ++i)
@@ -54,8 +54,8 @@ TEST(SamplingBuilder, CopiesEveryParameterIntoItsRow) {
 
   SamplingBuilder builder;
   SamplingBatch batch;
-  builder.add_sample_row(plain, -1, batch);
-  builder.add_sample_row(biased, -1, batch);
+  builder.add_sample_row(plain, -1, false, batch);
+  builder.add_sample_row(biased, -1, false, batch);
   batch.validate(kVocab);
   EXPECT_EQ(batch.temperature, (std::vector<float>{1.0F, 0.7F}));
   EXPECT_EQ(batch.top_p, (std::vector<float>{1.0F, 0.8F}));
@@ -98,7 +98,7 @@ TEST(SamplingBuilder, BansEndIdsBelowMinTokens) {
   const auto banned = [](const std::shared_ptr<Sequence>& sequence) {
     SamplingBuilder builder;
     SamplingBatch batch;
-    builder.add_sample_row(sequence, -1, batch);
+    builder.add_sample_row(sequence, -1, false, batch);
     return batch.banned_ids;
   };
   const auto sequence = make_sequence(params, {1}, {4, 5});
@@ -119,8 +119,8 @@ TEST(SamplingBuilder, CountsAPendingToken) {
   sequence->tokens.push_back(8);
   SamplingBuilder builder;
   SamplingBatch batch;
-  builder.add_sample_row(sequence, -1, batch);
-  builder.add_sample_row(sequence, 5, batch);
+  builder.add_sample_row(sequence, -1, false, batch);
+  builder.add_sample_row(sequence, 5, false, batch);
   batch.validate(kVocab, /*num_sampled=*/6);
   EXPECT_EQ(batch.pending, (std::vector<int32_t>{-1, 5}));
   EXPECT_EQ(batch.draw, (std::vector<int64_t>{1, 2}));

@@ -24,9 +24,16 @@ uint64_t hash_of(std::span<const TokenId> prefix) {
   return hash;
 }
 
-TokenId token_of(uint64_t hash, bool greedy, uint64_t seed, int vocab_size) {
-  const uint64_t draw = greedy ? mix64(hash) : mix64(hash ^ mix64(seed + 1));
+uint64_t draw_of(uint64_t hash, bool greedy, uint64_t seed) {
+  return greedy ? mix64(hash) : mix64(hash ^ mix64(seed + 1));
+}
+
+TokenId token_of(uint64_t draw, int vocab_size) {
   return static_cast<TokenId>(draw % static_cast<uint64_t>(vocab_size));
+}
+
+TokenId token_of(uint64_t draw, std::span<const TokenId> allowed) {
+  return allowed[draw % allowed.size()];
 }
 
 float logprob_of(uint64_t hash, TokenId target) {
@@ -44,7 +51,29 @@ HashRunner::HashRunner(Options options)
 
 TokenId HashRunner::next_token(std::span<const TokenId> prefix, bool greedy, uint64_t seed,
                                int vocab_size) {
-  return token_of(hash_of(prefix), greedy, seed, vocab_size);
+  return token_of(draw_of(hash_of(prefix), greedy, seed), vocab_size);
+}
+
+std::vector<TokenId> HashRunner::allowed_ids(std::span<const uint32_t> mask, const Request& request,
+                                             int64_t num_output) {
+  const SamplingParams& sampling = request.sampling;
+  const auto listed = [](const std::vector<TokenId>& ids, TokenId id) {
+    return std::ranges::find(ids, id) != ids.end();
+  };
+  std::vector<TokenId> allowed;
+  for (size_t bit = 0; bit < mask.size() * 32; ++bit) {
+    if ((mask[bit / 32] >> bit % 32 & 1) == 0) continue;
+    const auto id = static_cast<TokenId>(bit);
+    const bool ends = listed(sampling.stop_token_ids, id) ||
+                      (!sampling.ignore_eos && listed(request.eos_ids, id));
+    if (!ends || num_output >= sampling.min_tokens) allowed.push_back(id);
+  }
+  return allowed;
+}
+
+TokenId HashRunner::next_token_of(std::span<const TokenId> prefix, bool greedy, uint64_t seed,
+                                  std::span<const TokenId> allowed) {
+  return token_of(draw_of(hash_of(prefix), greedy, seed), allowed);
 }
 
 float HashRunner::logprob(std::span<const TokenId> prefix, TokenId target) {
@@ -54,24 +83,47 @@ float HashRunner::logprob(std::span<const TokenId> prefix, TokenId target) {
 Ticket HashRunner::launch(const StepPlan& plan) {
   if (options_.on_launch) options_.on_launch(plan);
   SLUICE_CHECK_LT(in_flight_.size(), static_cast<size_t>(options_.max_in_flight));
+  SLUICE_CHECK(!awaits_masks_);
   ++num_launched_;
   check_plan(plan);
   mark_writers(plan);
   check_readers(plan);
   StepResult result;
+  hashes_.clear();
   for (const StepEntry& entry : plan.entries) result.outputs.push_back(answer(entry));
+  in_flight_.emplace_back(num_launched_, std::move(result));
+  awaits_masks_ = plan.masked();
+  if (!awaits_masks_) sample_all(plan);
+  return {num_launched_};
+}
+
+void HashRunner::sample(const StepPlan& plan) {
+  SLUICE_CHECK(std::exchange(awaits_masks_, false));
+  SLUICE_CHECK_EQ(in_flight_.size(), size_t{1});  // the step before has been collected
+  try {
+    if (options_.on_sample) options_.on_sample(plan);
+  } catch (...) {
+    in_flight_.pop_back();
+    throw;
+  }
+  sample_all(plan);
+}
+
+void HashRunner::sample_all(const StepPlan& plan) {
+  StepResult& result = in_flight_.back().second;
+  SLUICE_CHECK_EQ(result.outputs.size(), plan.entries.size());
   sampled_last_.clear();
   for (size_t i = 0; i < plan.entries.size(); ++i) {
     if (!plan.entries[i].samples) continue;
+    sample_entry(plan.entries[i], result.outputs[i]);
     sampled_last_[plan.entries[i].sequence.get()] = result.outputs[i].token;
   }
-  in_flight_.emplace_back(num_launched_, std::move(result));
-  return {num_launched_};
 }
 
 StepResult HashRunner::collect(Ticket ticket) {
   SLUICE_CHECK(!in_flight_.empty());
   SLUICE_CHECK_EQ(in_flight_.front().first, ticket.step);
+  SLUICE_CHECK(!awaits_masks_ || in_flight_.size() > 1);
   StepResult result = std::move(in_flight_.front().second);
   in_flight_.pop_front();
   if (options_.on_collect) options_.on_collect(ticket.step);
@@ -166,12 +218,27 @@ StepOutput HashRunner::answer(const StepEntry& entry) {
     const TokenId target = sequence.tokens[static_cast<size_t>(position) + 1];
     output.prompt_logprobs.push_back({.logprob = logprob_of(hash, target), .rank = 1, .top = {}});
   }
-  if (!entry.samples) return output;
-  const SamplingParams& sampling = sequence.request->sampling;
-  if (options_.is_poisoned && options_.is_poisoned(entry)) return output;
-  output.token = token_of(hash, sampling.greedy(), sequence.seed, options_.vocab_size);
-  if (sampling.logprobs) output.logprob = {logprob_of(hash, output.token), 1, {}};
+  if (entry.samples) hashes_[&sequence] = hash;
   return output;
+}
+
+void HashRunner::sample_entry(const StepEntry& entry, StepOutput& output) {
+  const Sequence& sequence = *entry.sequence;
+  const SamplingParams& sampling = sequence.request->sampling;
+  if (options_.is_poisoned && options_.is_poisoned(entry)) return;
+  const uint64_t hash = hashes_.at(&sequence);
+  const uint64_t draw = draw_of(hash, sampling.greedy(), sequence.seed);
+  if (entry.masked && sequence.state != SequenceState::kFinished) {
+    SLUICE_CHECK_EQ(sequence.constraint->position(), entry.first + entry.num_new);
+    const int64_t num_output = entry.first + entry.num_new - sequence.prompt_len();
+    const std::vector<TokenId> allowed =
+        allowed_ids(sequence.constraint->mask(), *sequence.request, num_output);
+    if (allowed.empty()) return;
+    output.token = token_of(draw, allowed);
+  } else {
+    output.token = token_of(draw, options_.vocab_size);
+  }
+  if (sampling.logprobs) output.logprob = {logprob_of(hash, output.token), 1, {}};
 }
 
 }  // namespace sluice

@@ -1,5 +1,6 @@
 // ScriptedRunner: a ModelRunner whose choice c answers with scripts[c], token by token, so that a
-// test knows the text before it asks. After the script: its last token again and again.
+// test knows the text before it asks. After the script: its last token again and again. A masked
+// choice takes its script's token where the mask has it, else the mask's first.
 #pragma once
 
 #include <deque>
@@ -38,6 +39,22 @@ class ScriptedRunner final : public ModelRunner {
     }
     results_.push_back(std::move(result));
     return {++num_launched_};
+  }
+
+  void sample(const StepPlan& plan) override {
+    for (size_t i = 0; i < plan.entries.size(); ++i) {
+      const StepEntry& entry = plan.entries[i];
+      if (!entry.masked || entry.sequence->state == SequenceState::kFinished) continue;
+      const std::span<const uint32_t> mask = entry.sequence->constraint->mask();
+      const auto has = [&](TokenId id) {
+        return (mask[static_cast<size_t>(id) / 32] >> id % 32 & 1) != 0;
+      };
+      StepOutput& output = results_.back().outputs[i];
+      if (has(output.token)) continue;
+      output.token = 0;
+      while (!has(output.token)) ++output.token;
+      output.logprob = score(output.token);
+    }
   }
 
   StepResult collect(Ticket /*ticket*/) override {
