@@ -276,6 +276,10 @@ void add_server_options(OptionSet& options, ServerConfig& config) {
                .target = &config.status_interval_s,
                .help = "Seconds between two lines of status, while there is work; 0: none",
                .max = kMaxSeconds});
+  options.add({.name = "vllm-metrics",
+               .group = kLogGroup,
+               .target = &config.vllm_metrics,
+               .help = "/metrics has what vLLM exports too under its names as well"});
 }
 
 std::string default_cache_dir(const OptionSet::Environment& environment) {

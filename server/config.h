@@ -82,16 +82,17 @@ struct ServerConfig {
   std::string log_level = "info";
   double status_interval_s = 10;
   std::string request_log;
+  bool vllm_metrics = true;
 };
 
 // Binds every option of the server to `config`, which must outlive `options`.
 void add_server_options(OptionSet& options, ServerConfig& config);
 
-// The process's environment, for OptionSet::read.
 // Where this user's programs keep what they can make again: $XDG_CACHE_HOME/sluice, else
 // $HOME/.cache/sluice (the XDG base directory specification); empty where neither is set.
 std::string default_cache_dir(const OptionSet::Environment& environment);
 
+// The process's environment, for OptionSet::read.
 const char* process_environment(const std::string& name);
 
 }  // namespace sluice

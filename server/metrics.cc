@@ -11,6 +11,8 @@
 #include <fstream>
 #include <utility>
 
+#include "base/types.h"
+
 namespace sluice {
 namespace {
 
@@ -64,11 +66,49 @@ double resident_bytes() {
   return static_cast<double>(resident) * static_cast<double>(sysconf(_SC_PAGESIZE));
 }
 
+// What vLLM exports too, and what it calls it: dashboards, alerts, autoscalers and the Gateway API
+// Inference Extension ask for these.
+struct Alias {
+  std::string_view ours;
+  const char* vllms;
+};
+constexpr Alias kVllmNames[] = {
+    {"sluice:time_to_first_token_seconds", "vllm:time_to_first_token_seconds"},
+    {"sluice:inter_token_latency_seconds", "vllm:inter_token_latency_seconds"},
+    {"sluice:inter_token_latency_seconds", "vllm:time_per_output_token_seconds"},  // its older name
+    {"sluice:e2e_request_latency_seconds", "vllm:e2e_request_latency_seconds"},
+    {"sluice:request_prompt_tokens", "vllm:request_prompt_tokens"},
+    {"sluice:request_generation_tokens", "vllm:request_generation_tokens"},
+    {"sluice:request_success_total", "vllm:request_success_total"},
+    {"sluice:num_requests_running", "vllm:num_requests_running"},
+    {"sluice:num_requests_waiting", "vllm:num_requests_waiting"},
+    {"sluice:kv_cache_usage_perc", "vllm:kv_cache_usage_perc"},
+    {"sluice:cache_config_info", "vllm:cache_config_info"},
+    {"sluice:prefix_cache_queries_total", "vllm:prefix_cache_queries_total"},
+    {"sluice:prefix_cache_hits_total", "vllm:prefix_cache_hits_total"},
+    {"sluice:prompt_tokens_total", "vllm:prompt_tokens_total"},
+    {"sluice:generation_tokens_total", "vllm:generation_tokens_total"},
+    {"sluice:num_preemptions_total", "vllm:num_preemptions_total"},
+};
+
+void append_vllm_names(std::vector<prometheus::MetricFamily>& families) {
+  const size_t num_ours = families.size();
+  for (size_t i = 0; i < num_ours; ++i) {
+    for (const auto& [ours, vllms] : kVllmNames) {
+      if (families[i].name != ours) continue;
+      families.push_back(prometheus::MetricFamily(families[i]));
+      families.back().name = vllms;
+    }
+  }
+}
+
 }  // namespace
 
 struct Metrics::Impl {
-  explicit Impl(const std::string& model_name)
-      : labels{{"model_name", model_name}}, start_time(static_cast<double>(std::time(nullptr))) {}
+  Impl(const std::string& model_name, bool with_vllm_names)
+      : vllm_names(with_vllm_names),
+        labels{{"model_name", model_name}},
+        start_time(static_cast<double>(std::time(nullptr))) {}
 
   prometheus::Histogram& histogram(const char* name, const char* help, const Buckets& buckets) {
     return prometheus::BuildHistogram().Name(name).Help(help).Register(registry).Add(labels,
@@ -79,25 +119,24 @@ struct Metrics::Impl {
         {{"model_name", labels.at("model_name")}, {"finished_reason", reason_name(reason)}});
   }
 
+  const bool vllm_names;
   prometheus::Registry registry;
   const prometheus::Labels labels;
   const double start_time;
-  prometheus::Histogram& first_token = histogram("vllm:time_to_first_token_seconds",
+  prometheus::Histogram& first_token = histogram("sluice:time_to_first_token_seconds",
                                                  "Arrival to first token.", first_token_buckets());
-  prometheus::Histogram& token_gap = histogram(
-      "vllm:inter_token_latency_seconds", "Between two tokens of one choice.", token_gap_buckets());
-  prometheus::Histogram& token_gap_old_name =
-      histogram("vllm:time_per_output_token_seconds", "inter_token_latency_seconds' older name.",
+  prometheus::Histogram& token_gap =
+      histogram("sluice:inter_token_latency_seconds", "Between two tokens of one choice.",
                 token_gap_buckets());
   prometheus::Histogram& request_latency = histogram(
-      "vllm:e2e_request_latency_seconds", "Arrival to the end of a choice.", request_buckets());
+      "sluice:e2e_request_latency_seconds", "Arrival to the end of a choice.", request_buckets());
   prometheus::Histogram& prompt_length = histogram(
-      "vllm:request_prompt_tokens", "Prompt tokens of finished choices.", length_buckets());
+      "sluice:request_prompt_tokens", "Prompt tokens of finished choices.", length_buckets());
   prometheus::Histogram& output_length = histogram(
-      "vllm:request_generation_tokens", "Output tokens of finished choices.", length_buckets());
+      "sluice:request_generation_tokens", "Output tokens of finished choices.", length_buckets());
   prometheus::Family<prometheus::Counter>& finished_requests =
       prometheus::BuildCounter()
-          .Name("vllm:request_success_total")
+          .Name("sluice:request_success_total")
           .Help("Choices that ended, by reason.")
           .Register(registry);
   prometheus::Family<prometheus::Counter>& http_requests = prometheus::BuildCounter()
@@ -110,7 +149,8 @@ struct Metrics::Impl {
                                                                .Register(registry);
 };
 
-Metrics::Metrics(const std::string& model_name) : impl_(std::make_unique<Impl>(model_name)) {
+Metrics::Metrics(const std::string& model_name, bool vllm_names)
+    : impl_(std::make_unique<Impl>(model_name, vllm_names)) {
   for (const FinishReason reason : {FinishReason::kStop, FinishReason::kLength,
                                     FinishReason::kCancelled, FinishReason::kError}) {
     impl_->finished(reason);  // a series that exists from the start can be rated
@@ -154,19 +194,24 @@ std::string Metrics::scrape(const EngineStats& stats) {
     add(name, help, kCounter, static_cast<double>(value));
   };
   const auto blocks = static_cast<double>(stats.kv.blocks_total);
-  add("vllm:num_requests_running", "Choices in the running batch.", kGauge,
+  add("sluice:num_requests_running", "Choices in the running batch.", kGauge,
       static_cast<double>(stats.num_running));
-  add("vllm:num_requests_waiting", "Choices waiting to run.", kGauge,
+  add("sluice:num_requests_waiting", "Choices waiting to run.", kGauge,
       static_cast<double>(stats.num_waiting));
-  add("vllm:kv_cache_usage_perc", "Share of the KV blocks in use, 0 to 1.", kGauge,
+  add("sluice:kv_cache_usage_perc", "Share of the KV blocks in use, 0 to 1.", kGauge,
       blocks > 0 ? static_cast<double>(stats.kv.blocks_held) / blocks : 0.0);
-  total("vllm:prefix_cache_queries_total", "Prompt tokens looked up in the prefix cache.",
+  prometheus::Labels cache = impl_->labels;
+  cache["block_size"] = std::to_string(kBlockTokens);
+  cache["num_gpu_blocks"] = std::to_string(stats.kv.blocks_total);
+  families.push_back(single("sluice:cache_config_info", "1, labelled with the KV cache's size.",
+                            kGauge, 1, cache));
+  total("sluice:prefix_cache_queries_total", "Prompt tokens looked up in the prefix cache.",
         stats.kv.prefix_query_tokens);
-  total("vllm:prefix_cache_hits_total", "Prompt tokens found in the prefix cache.",
+  total("sluice:prefix_cache_hits_total", "Prompt tokens found in the prefix cache.",
         stats.kv.prefix_hit_tokens);
-  total("vllm:prompt_tokens_total", "Prompt tokens computed.", stats.prompt_tokens);
-  total("vllm:generation_tokens_total", "Tokens generated.", stats.generation_tokens);
-  total("vllm:num_preemptions_total", "Preemptions.", stats.preemptions);
+  total("sluice:prompt_tokens_total", "Prompt tokens computed.", stats.prompt_tokens);
+  total("sluice:generation_tokens_total", "Tokens generated.", stats.generation_tokens);
+  total("sluice:num_preemptions_total", "Preemptions.", stats.preemptions);
   total("sluice:engine_steps_total", "Steps of the engine.", stats.steps);
   add("sluice:decode_gap_seconds_max", "Longest time between two tokens of one choice.", kGauge,
       stats.decode_gap_ms_max / 1e3);
@@ -176,6 +221,7 @@ std::string Metrics::scrape(const EngineStats& stats) {
       single("process_resident_memory_bytes", "Resident memory.", kGauge, resident_bytes(), {}));
   families.push_back(single("process_start_time_seconds", "Start, in seconds since the epoch.",
                             kGauge, impl_->start_time, {}));
+  if (impl_->vllm_names) append_vllm_names(families);
   return prometheus::TextSerializer().Serialize(families);
 }
 
@@ -195,10 +241,7 @@ void GenerationTimer::on_tokens(int choice, int64_t num_tokens, TimePoint time) 
     metrics_->impl_->first_token.Observe(seconds(time - arrival_));
   } else {
     const double gap = seconds(time - c.last_token) / static_cast<double>(num_tokens);
-    for (int64_t i = 0; i < num_tokens; ++i) {
-      metrics_->impl_->token_gap.Observe(gap);
-      metrics_->impl_->token_gap_old_name.Observe(gap);
-    }
+    for (int64_t i = 0; i < num_tokens; ++i) metrics_->impl_->token_gap.Observe(gap);
   }
   c.tokens += num_tokens;
   c.last_token = time;

@@ -1,4 +1,5 @@
-// Metrics: what Prometheus scrapes, under vLLM's names where vLLM has one. Thread-safe.
+// Metrics: what Prometheus scrapes: sluice:NAME, and again as vllm:NAME where vLLM has it.
+// Thread-safe.
 //
 // Counters of requests are kept here; totals and gauges of the engine are read from EngineStats at
 // the scrape, so the two cannot drift apart.
@@ -18,7 +19,8 @@ namespace sluice {
 
 class Metrics {
  public:
-  explicit Metrics(const std::string& model_name);
+  // `vllm_names`: what vLLM has too is exported under its names as well.
+  explicit Metrics(const std::string& model_name, bool vllm_names = true);
   ~Metrics();
 
   // One answered HTTP request. `route` is a pattern of the router, never a client's path.

@@ -1,7 +1,6 @@
 // Lines of JSON, whole ones only.
 #include "server/request_log.h"
 
-#include <algorithm>
 #include <ctime>
 #include <iostream>
 
@@ -55,7 +54,11 @@ std::string json_line(const RequestEntry& entry, std::chrono::system_clock::time
   append_member(&out, "call", entry.call);
   append_member(&out, "code", entry.code);
   append_member(&out, "request_id", entry.request_id);
-  if (!entry.trace_id.empty()) append_member(&out, "trace_id", entry.trace_id);
+  if (!entry.trace.empty()) {
+    append_member(&out, "trace_id", entry.trace.trace_id);
+    append_member(&out, "span_id", entry.trace.span_id);
+    append_member(&out, "parent_span_id", entry.trace.parent_id);
+  }
   append_member(&out, "ms", in_ms(entry.spent));
   if (entry.counts) {
     const auto& [usage, first_token] = *entry.counts;
@@ -80,20 +83,6 @@ void RequestLog::write(const RequestEntry& entry) {
   const std::scoped_lock lock(mutex_);
   std::ostream& out = file_.is_open() ? static_cast<std::ostream&>(file_) : std::cout;
   out << line << std::flush;
-}
-
-std::string trace_id_of(std::string_view traceparent) {
-  constexpr size_t kBegin = 3;  // after the version
-  constexpr size_t kDigits = 32;
-  if (traceparent.size() < kBegin + kDigits + 1 || traceparent[2] != '-' ||
-      traceparent[kBegin + kDigits] != '-') {
-    return {};
-  }
-  const std::string_view id = traceparent.substr(kBegin, kDigits);
-  const bool hexadecimal = std::all_of(id.begin(), id.end(), [](char c) {
-    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f');
-  });
-  return hexadecimal ? std::string(id) : std::string();
 }
 
 }  // namespace sluice

@@ -1,8 +1,8 @@
 // RequestLog: a line of JSON for every finished request, without a word of its content.
 //
 //   {"time":"2026-01-02T03:04:05.678Z","front":"http","call":"/v1/completions","code":"200",
-//    "request_id":"...","trace_id":"...","ms":812,"first_token_ms":31,"prompt_tokens":5,
-//    "completion_tokens":60,"cached_tokens":0}
+//    "request_id":"...","trace_id":"...","span_id":"...","parent_span_id":"...","ms":812,
+//    "first_token_ms":31,"prompt_tokens":5,"completion_tokens":60,"cached_tokens":0}
 #pragma once
 
 #include <chrono>
@@ -15,6 +15,7 @@
 
 #include "base/status.h"
 #include "server/service.h"
+#include "server/trace_context.h"
 
 namespace sluice {
 
@@ -29,7 +30,7 @@ struct RequestEntry {
   std::string_view call;   // a route's pattern, a method
   std::string code;        // "200", "OK"
   std::string request_id;
-  std::string trace_id;  // of the client's trace, or empty
+  TraceContext trace;  // may be empty
   std::chrono::nanoseconds spent{};
   std::optional<RequestCounts> counts;
 };
@@ -50,8 +51,5 @@ class RequestLog {
   std::mutex mutex_;
   std::ofstream file_;  // not open: standard output
 };
-
-// The trace id of a W3C traceparent header ("00-TRACE-SPAN-FLAGS"); empty where there is none.
-std::string trace_id_of(std::string_view traceparent);
 
 }  // namespace sluice

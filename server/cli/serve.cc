@@ -86,7 +86,7 @@ int serve(const Arguments& arguments, const OptionSet& options, const ServerConf
   // Destroyed from the last to the first: the front before the service, that before the engine.
   std::unique_ptr<EngineAssembly> parts;
   LocalService service(service_options(config, model_name(resolved.model)));
-  Metrics metrics(service.model().names.front());
+  Metrics metrics(service.model().names.front(), config.vllm_metrics);
   allow_connections(config.max_connections);
   const Result<Fronts> fronts = open_fronts(service, metrics, config);
   if (!fronts.ok()) return fail(fronts.status());

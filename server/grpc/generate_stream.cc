@@ -204,7 +204,7 @@ void CallRecord::end(const Status& status) const {
                                      .call = method_,
                                      .code = code,
                                      .request_id = id_,
-                                     .trace_id = trace_id_,
+                                     .trace = trace_,
                                      .spent = spent,
                                      .counts = counts_});
 }

@@ -25,11 +25,11 @@ class CallRecord {
   using Clock = std::chrono::steady_clock;
 
   // `front` must outlive it; `method` must be a literal.
-  CallRecord(GrpcFront& front, std::string_view method, std::string id, std::string trace_id)
+  CallRecord(GrpcFront& front, std::string_view method, std::string id, TraceContext trace)
       : front_(front),
         method_(method),
         id_(std::move(id)),
-        trace_id_(std::move(trace_id)),
+        trace_(std::move(trace)),
         arrival_(Clock::now()) {}
 
   void set_counts(const RequestCounts& counts) { counts_ = counts; }
@@ -42,7 +42,7 @@ class CallRecord {
   GrpcFront& front_;
   std::string_view method_;
   std::string id_;
-  std::string trace_id_;
+  TraceContext trace_;
   Clock::time_point arrival_;
   std::optional<RequestCounts> counts_;
 };

@@ -37,8 +37,9 @@ std::unique_ptr<CallRecord> InferenceService::begin(grpc::CallbackServerContext*
                                                     std::string_view method,
                                                     std::string_view id) const {
   if (id.empty()) id = metadata(*context, "x-request-id");
-  auto record = std::make_unique<CallRecord>(front_, method, request_id(id),
-                                             trace_id_of(metadata(*context, "traceparent")));
+  TraceContext trace = read_trace_context(metadata(*context, "traceparent"));
+  if (!trace.empty()) context->AddInitialMetadata("traceparent", trace.header());
+  auto record = std::make_unique<CallRecord>(front_, method, request_id(id), std::move(trace));
   context->AddInitialMetadata("x-request-id", record->id());
   return record;
 }

@@ -99,8 +99,10 @@ HttpReply ApiHandler::handle(HttpRequest request) {
   std::string id = request_id(request.request_id);
   auto record = std::make_unique<RequestRecord>(metrics_, options_.request_log,
                                                 printable(request.method, 16), id);
-  record->set_trace_id(trace_id_of(request.traceparent));
   record->add_header("X-Request-Id", id);
+  TraceContext trace = read_trace_context(request.traceparent);
+  if (!trace.empty()) record->add_header("Traceparent", trace.header());
+  record->set_trace(std::move(trace));
   allow_origin(request, *record);
   const auto headers = record->headers();  // the record may go with the reply
   HttpReply reply;
@@ -126,11 +128,12 @@ void ApiHandler::allow_origin(const HttpRequest& request, RequestRecord& record)
   if (!any) record.add_header("Vary", "Origin");
   if (!any && !listed) return;
   record.add_header("Access-Control-Allow-Origin", any ? "*" : request.origin);
-  record.add_header("Access-Control-Expose-Headers", "X-Request-Id, Retry-After");
+  record.add_header("Access-Control-Expose-Headers", "X-Request-Id, Traceparent, Retry-After");
   if (request.method != "OPTIONS") return;
   record.add_header("Access-Control-Allow-Methods", "GET, POST, OPTIONS");
-  record.add_header("Access-Control-Allow-Headers",
-                    "Authorization, X-Api-Key, Anthropic-Version, Content-Type, X-Request-Id");
+  record.add_header(
+      "Access-Control-Allow-Headers",
+      "Authorization, X-Api-Key, Anthropic-Version, Content-Type, X-Request-Id, Traceparent");
   record.add_header("Access-Control-Max-Age", "600");
 }
 

@@ -16,7 +16,7 @@ RequestRecord::~RequestRecord() {
                .call = route_,
                .code = str(code_),
                .request_id = id_,
-               .trace_id = trace_id_,
+               .trace = trace_,
                .spent = spent,
                .counts = counts_});
 }

@@ -30,7 +30,7 @@ class RequestRecord {
 
   void set_route(std::string_view route) { route_ = route; }
   void set_code(int code) { code_ = code; }
-  void set_trace_id(std::string trace_id) { trace_id_ = std::move(trace_id); }
+  void set_trace(TraceContext trace) { trace_ = std::move(trace); }
   void set_counts(const RequestCounts& counts) { counts_ = counts; }
   const std::string& id() const { return id_; }
   // Header fields that the response gets, whatever it is.
@@ -51,7 +51,7 @@ class RequestRecord {
   std::vector<std::pair<std::string, std::string>> headers_;
   std::string_view route_ = "unknown";
   int code_ = kClientLeft;
-  std::string trace_id_;
+  TraceContext trace_;
   std::optional<RequestCounts> counts_;
 };
 

@@ -1,6 +1,7 @@
 """What an operator uses: health checks, reloading, the watchdog, the lines of status and of requests."""
 import contextlib
 import json
+import re
 import subprocess
 import urllib.request
 
@@ -67,6 +68,7 @@ def test_the_request_log_tells_times_and_tokens_and_no_content(tmp_path):
         assert good["prompt_tokens"] == generated["prompt_tokens"] > 0
         assert 0 <= generated["first_token_ms"] <= generated["ms"]
         assert generated["request_id"] == "mine" and generated["trace_id"] == "ab" * 16
+        assert generated["parent_span_id"] == "cd" * 8 and len(generated["span_id"]) == 16
         assert "secret" not in path.read_text()
 
 
@@ -79,6 +81,30 @@ def test_a_request_that_takes_too_long_is_ended(tmp_path):
             client.text(text="x", sampling={"max_tokens": 16_000, "ignore_eos": True})
         assert error.value.code() == grpc.StatusCode.DEADLINE_EXCEEDED
         server.wait_until_idle()
+
+
+# ---- what the program says of itself ----
+
+
+def say(*arguments, **environment):
+    command = [BINARY, *map(str, arguments)]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=True, timeout=30).stdout
+
+
+def test_version_and_help(server):
+    version, commit = re.fullmatch(r"sluice (\S+) \((\S+)\)\n", say("--version")).groups()
+    assert json.loads(server.get("/version")) == {"version": version, "commit": commit}
+    assert all(f"  {command} " in say("--help") for command in ("serve", "healthcheck", "client", "generate"))
+    headings = re.findall(r"^(\S.*):$", say("serve", "--help"), re.M)
+    assert {"Model", "Device", "KV cache", "Scheduler", "HTTP", "Security", "gRPC", "Request limits", "Log"} <= set(headings)
+
+
+def test_print_config_tells_the_source_of_each_option(tmp_path):
+    (tmp_path / "server.yaml").write_text("threads: 3\n")
+    shown = say("serve", "--config", tmp_path / "server.yaml", "--port", 5, "--print-config", SLUICE_MAX_NUM_SEQS="7")
+    found = dict(re.findall(r"^(\S+): .*# (.*)$", shown, re.M))
+    expected = {"threads": "config file", "port": "command line", "max-num-seqs": "environment", "host": "default"}
+    assert expected.items() <= found.items()
 
 
 # ---- SIGHUP ----

@@ -1,4 +1,4 @@
-// Lines of the request log, and trace ids.
+// Lines of the request log.
 #include "server/request_log.h"
 
 #include <gtest/gtest.h>
@@ -14,7 +14,7 @@ TEST(RequestLog, ALineSaysWhatWasDoneAndNotWhatWasSaid) {
                      .call = "Generate",
                      .code = "OK",
                      .request_id = "a\"b",
-                     .trace_id = {},
+                     .trace = {},
                      .spent = std::chrono::milliseconds(12),
                      .counts = {}};
   const std::chrono::system_clock::time_point when(std::chrono::milliseconds(1'700'000'000'042));
@@ -22,13 +22,18 @@ TEST(RequestLog, ALineSaysWhatWasDoneAndNotWhatWasSaid) {
             R"({"time":"2023-11-14T22:13:20.042Z","front":"grpc","call":"Generate","code":"OK",)"
             R"("request_id":"a\"b","ms":12})"
             "\n");
-  entry.trace_id = "0af7651916cd43dd8448eb211c80319c";
+  entry.trace = {.trace_id = "0af7651916cd43dd8448eb211c80319c",
+                 .parent_id = "b7ad6b7169203331",
+                 .span_id = "00f067aa0ba902b7",
+                 .flags = "01"};
   entry.counts = RequestCounts{.usage = {.prompt_tokens = 1, .completion_tokens = 2},
                                .first_token = std::chrono::milliseconds(7)};
-  EXPECT_NE(json_line(entry, when)
-                .find(R"("trace_id":"0af7651916cd43dd8448eb211c80319c","ms":12,"first_token_ms":7,)"
-                      R"("prompt_tokens":1,"completion_tokens":2,"cached_tokens":0})"),
-            std::string::npos);
+  EXPECT_NE(
+      json_line(entry, when)
+          .find(R"("trace_id":"0af7651916cd43dd8448eb211c80319c","span_id":"00f067aa0ba902b7",)"
+                R"("parent_span_id":"b7ad6b7169203331","ms":12,"first_token_ms":7,)"
+                R"("prompt_tokens":1,"completion_tokens":2,"cached_tokens":0})"),
+      std::string::npos);
 }
 
 TEST(RequestLog, AppendsToItsFile) {
@@ -43,15 +48,6 @@ TEST(RequestLog, AppendsToItsFile) {
   while (std::getline(file, line)) ++lines;
   EXPECT_EQ(lines, 3);
   EXPECT_FALSE(RequestLog::open("/no/such/folder/log").ok());
-}
-
-TEST(TraceId, IsReadFromATraceparent) {
-  EXPECT_EQ(trace_id_of("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"),
-            "0af7651916cd43dd8448eb211c80319c");
-  for (const char* wrong : {"", "00-", "00-0af7651916cd43dd8448eb211c80319c",
-                            "00-0af7651916cd43dd8448eb211c80319\"-b7ad6b7169203331-01"}) {
-    EXPECT_EQ(trace_id_of(wrong), "") << wrong;
-  }
 }
 
 }  // namespace

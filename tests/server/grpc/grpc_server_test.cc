@@ -171,6 +171,15 @@ TEST_F(GrpcServerTest, AsksForTheKey) {
   EXPECT_TRUE(read(*stub->Generate(&with, request(1))).ok());
 }
 
+TEST_F(GrpcServerTest, AnswersWithASpanOfTheClientsTrace) {
+  const std::string trace = "00-0af7651916cd43dd8448eb211c80319c-";
+  grpc::ClientContext context;
+  context.AddMetadata("traceparent", trace + "b7ad6b7169203331-00");
+  ASSERT_TRUE(read(*stub->Generate(&context, request(1))).ok());
+  const auto answered = context.GetServerInitialMetadata().find("traceparent")->second;
+  EXPECT_TRUE(answered.starts_with(trace) && answered.ends_with("-00")) << answered;
+}
+
 TEST_F(GrpcServerTest, EchoesTheRequestId) {
   grpc::ClientContext context;
   context.AddMetadata("x-request-id", "a b");

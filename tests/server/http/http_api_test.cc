@@ -312,6 +312,18 @@ TEST_F(HttpApiTest, ReturnsTheRequestIdMadeHarmless) {
             "s");
 }
 
+TEST_F(HttpApiTest, AnswersWithASpanOfTheClientsTrace) {
+  const std::string trace = "00-0af7651916cd43dd8448eb211c80319c-";
+  const std::string header = "Traceparent: " + trace + "b7ad6b7169203331-01\r\n";
+  for (const std::string& request : {get("/version", header), post(kText, "{", header),
+                                     post(kText, R"({"prompt":"x","stream":true})", header)}) {
+    const std::string answered = ask(request).headers.at("traceparent");
+    EXPECT_TRUE(answered.starts_with(trace) && answered.ends_with("-01")) << answered;
+    EXPECT_EQ(answered.find("b7ad6b7169203331"), std::string::npos);
+  }
+  EXPECT_FALSE(ask(get("/version")).headers.contains("traceparent"));
+}
+
 TEST_F(HttpApiTest, AsksForTheKey) {
   options.access = std::make_shared<AccessGate>(ApiKeys({"secret", "other"}));
   start();
