@@ -111,7 +111,7 @@ def check_tree(root):
     for rule, paths in users.items():
         if len(paths) > 1:
             violations.append(f"{', '.join(sorted(paths))}: {rule.why}")
-    for top in FLOORS + ["configs", "docs", "models", "proto", "scripts", "tests"]:
+    for top in FLOORS + ["configs", "docker", "docs", "models", "proto", "scripts", "tests"]:
         for file in sorted((root / top).rglob("README.md")):
             path = str(file.relative_to(root))
             limit = MAX_CONTRACT_LINES if path == "engine/README.md" else MAX_README_LINES
