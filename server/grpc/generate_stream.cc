@@ -19,9 +19,12 @@ class GenerateStream final : public Reactor,
                              public Wakeable,
                              public std::enable_shared_from_this<GenerateStream> {
  public:
-  GenerateStream(GrpcFront& front, grpc::CallbackServerContext* context,
-                 std::unique_ptr<GenerationFeed> feed, std::unique_ptr<CallRecord> record)
-      : front_(front), context_(context), feed_(std::move(feed)), record_(std::move(record)) {}
+  GenerateStream(GrpcFront& front, grpc::CallbackServerContext* context, FeedMaker make_feed,
+                 std::unique_ptr<CallRecord> record)
+      : front_(front),
+        make_feed_(std::move(make_feed)),
+        context_(context),
+        record_(std::move(record)) {}
 
   // Takes ownership of itself.
   void start();
@@ -40,6 +43,11 @@ class GenerateStream final : public Reactor,
  private:
   enum class Action { kNone, kWrite, kWriteLast, kFinish };
 
+  void prepare();
+  bool is_wanted() {
+    const std::scoped_lock lock(mutex_);
+    return !gone_;
+  }
   Action step();
   Action next_of_feed();
   Action finish(Status status);
@@ -48,12 +56,16 @@ class GenerateStream final : public Reactor,
   void act(Action action);
 
   GrpcFront& front_;
+  const FeedMaker make_feed_;
   std::shared_ptr<GenerateStream> self_;  // until OnDone
 
   std::mutex mutex_;                      // guards what follows, but message_ and status_
   grpc::CallbackServerContext* context_;  // null after OnDone
-  std::unique_ptr<GenerationFeed> feed_;  // null once it has ended
+  std::unique_ptr<GenerationFeed> feed_;  // null until it is made and once it has ended
   const std::unique_ptr<CallRecord> record_;
+  Status no_feed_;          // why none could be made
+  bool preparing_ = true;   // a worker makes the feed, and reads the request
+  bool cancelled_ = false;  // by name, meanwhile
   bool writing_ = false;
   bool finished_ = false;  // gRPC has been told, or is about to be
   bool gone_ = false;      // nobody reads any more
@@ -68,20 +80,38 @@ void GenerateStream::start() {
   self_ = shared_from_this();
   if (Status full = front_.calls.add(self_); !full.ok()) {
     std::unique_lock lock(mutex_);
+    preparing_ = false;
     const Action action = finish(std::move(full));
     lock.unlock();
     return act(action);
   }
-  feed_->set_notifier([weak = weak_from_this(), &queue = front_.queue] {
-    if (std::shared_ptr<GenerateStream> stream = weak.lock()) queue.wake(std::move(stream));
-  });
+  front_.workers.wake(std::make_shared<Task>([self = self_] { self->prepare(); }));
+}
+
+void GenerateStream::prepare() {
+  Result<std::unique_ptr<GenerationFeed>> made =
+      is_wanted() ? make_feed_() : Status(StatusCode::kCancelled, "the client has left");
+  {
+    const std::scoped_lock lock(mutex_);
+    preparing_ = false;
+    if (!made.ok()) {
+      no_feed_ = made.status();
+    } else if (!gone_) {  // else it goes here, which cancels
+      feed_ = std::move(made).value();
+      if (cancelled_) feed_->cancel();
+      feed_->set_notifier([weak = weak_from_this(), &queue = front_.queue] {
+        if (std::shared_ptr<GenerateStream> stream = weak.lock()) queue.wake(std::move(stream));
+      });
+    }
+  }
   run();
 }
 
 bool GenerateStream::cancel() {
   const std::scoped_lock lock(mutex_);
+  cancelled_ = true;
   if (feed_) feed_->cancel();
-  return feed_ != nullptr;
+  return preparing_ || feed_ != nullptr;
 }
 
 void GenerateStream::drop_if_stuck(TimePoint limit) {
@@ -120,8 +150,9 @@ void GenerateStream::OnDone() {
 
 GenerateStream::Action GenerateStream::step() {
   const std::scoped_lock lock(mutex_);
-  if (writing_ || finished_) return Action::kNone;
+  if (preparing_ || writing_ || finished_) return Action::kNone;
   if (gone_) return finish(why_gone());
+  if (!no_feed_.ok()) return finish(no_feed_);
   try {
     return next_of_feed();
   } catch (const std::exception& error) {
@@ -209,10 +240,10 @@ void CallRecord::end(const Status& status) const {
                                      .counts = counts_});
 }
 
-Reactor* start_stream(GrpcFront& front, grpc::CallbackServerContext* context,
-                      std::unique_ptr<GenerationFeed> feed, std::unique_ptr<CallRecord> record) {
+Reactor* start_stream(GrpcFront& front, grpc::CallbackServerContext* context, FeedMaker make_feed,
+                      std::unique_ptr<CallRecord> record) {
   auto stream =
-      std::make_shared<GenerateStream>(front, context, std::move(feed), std::move(record));
+      std::make_shared<GenerateStream>(front, context, std::move(make_feed), std::move(record));
   stream->start();
   return stream.get();
 }

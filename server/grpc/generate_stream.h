@@ -1,5 +1,6 @@
 // GenerateStream: one call of Inference.Generate, a gRPC reactor over a GenerationFeed.
 //
+//   a worker: prepare --> feed
 //   wake-up, write done --> step: feed.next() --> StartWrite --> (write done) --> ... --> Finish
 //   cancelled, deadline, connection lost --> the feed is destroyed, which cancels; Finish
 //
@@ -11,6 +12,7 @@
 #include <grpcpp/support/server_callback.h>
 #include <sluice/v1/inference.pb.h>
 
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -47,11 +49,15 @@ class CallRecord {
   std::optional<RequestCounts> counts_;
 };
 
-// Starts the stream: registers it with `front` and writes the first message. The reactor owns
+// Where a stream's messages come from, or why there are none. Called once, on a worker; it may take
+// its time, and the call's request lives as long.
+using FeedMaker = std::function<Result<std::unique_ptr<GenerationFeed>>()>;
+
+// Starts the stream: registers it with `front`, has its feed made and writes. The reactor owns
 // itself until gRPC is done with it. `context` is the call's.
 grpc::ServerWriteReactor<v1::GenerateResponse>* start_stream(GrpcFront& front,
                                                              grpc::CallbackServerContext* context,
-                                                             std::unique_ptr<GenerationFeed> feed,
+                                                             FeedMaker make_feed,
                                                              std::unique_ptr<CallRecord> record);
 
 // A reactor that fails the call at once.

@@ -17,13 +17,15 @@ struct GrpcFront {
         metrics(the_metrics),
         options(the_options),
         calls(options.max_calls),
-        queue(options.threads) {}
+        queue(options.threads),
+        workers(options.threads) {}
 
   Service& service;
   Metrics& metrics;
   const GrpcOptions options;
   LiveCalls calls;
-  WakeQueue queue;  // last: its threads use the others
+  WakeQueue queue;    // streams with news
+  WakeQueue workers;  // templates and tokens of calls, a task each; last: they use all the others
 };
 
 }  // namespace sluice

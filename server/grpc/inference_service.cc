@@ -56,18 +56,32 @@ grpc::ServerUnaryReactor* InferenceService::answer(grpc::CallbackServerContext* 
   return reactor;
 }
 
+template <typename Work>
+grpc::ServerUnaryReactor* InferenceService::answer_later(grpc::CallbackServerContext* context,
+                                                         std::string_view method, Work work) {
+  std::shared_ptr<CallRecord> record = begin(context, method, {});
+  const Status access = front_.options.access->check(metadata(*context, "authorization"));
+  grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
+  front_.workers.wake(std::make_shared<Task>([=] {
+    const Status status = access.ok() ? guarded(work) : access;
+    record->end(status);
+    reactor->Finish(to_grpc(status));
+  }));
+  return reactor;
+}
+
 grpc::ServerWriteReactor<v1::GenerateResponse>* InferenceService::Generate(
     grpc::CallbackServerContext* context, const v1::GenerateRequest* request) {
   std::unique_ptr<CallRecord> record = begin(context, "Generate", request->request_id());
   const Status access = front_.options.access->check(metadata(*context, "authorization"));
-  Result<std::unique_ptr<GenerationFeed>> feed =
-      access.ok() ? guarded([&] { return submit(*request, *record); })
-                  : Result<std::unique_ptr<GenerationFeed>>(access);
-  if (!feed.ok()) {
-    record->end(feed.status());
-    return refuse_stream(feed.status());
+  if (!access.ok()) {
+    record->end(access);
+    return refuse_stream(access);
   }
-  return start_stream(front_, context, std::move(feed).value(), std::move(record));
+  FeedMaker make_feed = [this, request, named = record.get()] {
+    return guarded([&] { return submit(*request, *named); });
+  };
+  return start_stream(front_, context, std::move(make_feed), std::move(record));
 }
 
 Result<std::unique_ptr<GenerationFeed>> InferenceService::submit(const v1::GenerateRequest& request,
@@ -104,7 +118,7 @@ grpc::ServerUnaryReactor* InferenceService::Cancel(grpc::CallbackServerContext* 
 grpc::ServerUnaryReactor* InferenceService::Tokenize(grpc::CallbackServerContext* context,
                                                      const v1::TokenizeRequest* request,
                                                      v1::TokenizeResponse* response) {
-  return answer(context, "Tokenize", [&]() -> Status {
+  return answer_later(context, "Tokenize", [=, this]() -> Status {
     const ModelInfo model = front_.service.model();
     const Result<std::string> name = served_name(model, request->model());
     if (!name.ok()) return name.status();
@@ -124,7 +138,7 @@ grpc::ServerUnaryReactor* InferenceService::Tokenize(grpc::CallbackServerContext
 grpc::ServerUnaryReactor* InferenceService::Detokenize(grpc::CallbackServerContext* context,
                                                        const v1::DetokenizeRequest* request,
                                                        v1::DetokenizeResponse* response) {
-  return answer(context, "Detokenize", [&]() -> Status {
+  return answer_later(context, "Detokenize", [=, this]() -> Status {
     const Result<std::string> name = served_name(front_.service.model(), request->model());
     if (!name.ok()) return name.status();
     const Result<std::string> text =

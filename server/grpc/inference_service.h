@@ -36,6 +36,10 @@ class InferenceService final : public v1::Inference::CallbackService {
   template <typename Work>
   grpc::ServerUnaryReactor* answer(grpc::CallbackServerContext* context, std::string_view method,
                                    const Work& work);
+  // The same on a worker, for what may take long. `work` is kept: it captures values only.
+  template <typename Work>
+  grpc::ServerUnaryReactor* answer_later(grpc::CallbackServerContext* context,
+                                         std::string_view method, Work work);
   // The call's key is good; a record of it under its id, which is sent back.
   std::unique_ptr<CallRecord> begin(grpc::CallbackServerContext* context, std::string_view method,
                                     std::string_view id) const;

@@ -4,9 +4,11 @@
 #include <atomic>
 #include <condition_variable>
 #include <deque>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <thread>
+#include <utility>
 #include <vector>
 
 namespace sluice {
@@ -23,6 +25,16 @@ class Wakeable {
  private:
   friend class WakeQueue;
   std::atomic<bool> queued_ = false;
+};
+
+// Something to be run once.
+class Task final : public Wakeable {
+ public:
+  explicit Task(std::function<void()> work) : work_(std::move(work)) {}
+  void run() override { work_(); }
+
+ private:
+  const std::function<void()> work_;
 };
 
 class WakeQueue {

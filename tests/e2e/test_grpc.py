@@ -287,7 +287,8 @@ def test_a_storm_of_cancels_leaves_nothing_behind(server, client):
         thread.join()
     assert texts and set(texts) == {expected}
     server.wait_until_idle()
-    assert client.GetServer().running == 0
+    # A cancelled call may reach the engine after all others have left it, and is then seen for a moment.
+    wait_for(lambda: client.GetServer().running == 0, 10, "nothing running")
 
 
 def test_a_reader_that_stops_reading_is_dropped(log_path):

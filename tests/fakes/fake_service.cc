@@ -2,6 +2,8 @@
 #include "tests/fakes/fake_service.h"
 
 #include <algorithm>
+#include <limits>
+#include <utility>
 
 namespace sluice {
 
@@ -45,7 +47,20 @@ class FakeService::FakeGeneration final : public Generation {
   Usage usage() const override {
     return {static_cast<int64_t>(prompt_.size()), completion_tokens_, 1};
   }
-  void cancel() override {}
+  void cancel() override {
+    const std::scoped_lock lock(mutex_);
+    for (int choice = 0; choice < call_.sampling.n; ++choice) {
+      int64_t& made = made_[static_cast<size_t>(choice)];
+      if (std::exchange(made, std::numeric_limits<int64_t>::max()) >= call_.sampling.max_tokens) {
+        continue;  // it has ended
+      }
+      TextDelta delta;
+      delta.choice = choice;
+      delta.finish = FinishReason::kCancelled;
+      waiting_.push_back(std::move(delta));
+    }
+    if (notify_ && !waiting_.empty()) notify_();
+  }
 
   void make(int64_t count) {
     const std::scoped_lock lock(mutex_);
@@ -141,6 +156,7 @@ void FakeService::on_destroyed(FakeGeneration* generation, bool finished) {
 }
 
 Result<std::unique_ptr<Generation>> FakeService::generate(GenerateCall call) {
+  if (gate != nullptr) gate->wait();
   if (throw_bug) throw InternalError("fake_service.cc: check failed: a planted bug");
   if (!refuse.ok()) return refuse;
   constexpr int kVocabSize = 256;

@@ -8,6 +8,7 @@
 #include <condition_variable>
 #include <deque>
 #include <functional>
+#include <latch>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -27,6 +28,7 @@ class FakeService final : public Service {
   Status fail;                            // what generations end with, after all their tokens
   std::string stop_string;                // generations end with kStop because of it
   bool throw_bug = false;
+  std::latch* gate = nullptr;  // generate() waits for it, as for a long prompt's tokens
   std::atomic<Readiness> state{Readiness::kReady};
   EngineStats stats;
 

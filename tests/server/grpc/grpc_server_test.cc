@@ -5,9 +5,11 @@
 #include <sluice/v1/inference.grpc.pb.h>
 
 #include <future>
+#include <latch>
 #include <memory>
 #include <string>
 #include <thread>
+#include <vector>
 
 #include "server/grpc/grpc_frontend.h"
 #include "tests/fakes/fake_service.h"
@@ -55,6 +57,7 @@ class GrpcServerTest : public testing::Test {
   }
 
   FakeService service;
+  std::latch gate{1};  // for service.gate
   Metrics metrics{"tiny"};
   GrpcOptions options;
   std::unique_ptr<GrpcFrontend> front;
@@ -119,6 +122,48 @@ TEST_F(GrpcServerTest, ALeavingClientCancels) {
   EXPECT_TRUE(service.wait_none_live());
   EXPECT_EQ(service.cancelled(), 1);
   EXPECT_EQ(reader->Finish().error_code(), grpc::StatusCode::CANCELLED);
+}
+
+TEST_F(GrpcServerTest, APromptThatTakesLongHoldsUpNoStream) {
+  service.hold = true;
+  grpc::ClientContext context;
+  const auto running = stub->Generate(&context, request(2));
+  v1::GenerateResponse message;
+  ASSERT_TRUE(running->Read(&message));
+  service.gate = &gate;
+  std::vector<std::unique_ptr<grpc::ClientContext>> contexts;
+  std::vector<std::unique_ptr<grpc::ClientReader<v1::GenerateResponse>>> slow;
+  for (int i = 0; i < 8; ++i) {
+    contexts.push_back(std::make_unique<grpc::ClientContext>());
+    slow.push_back(stub->Generate(contexts.back().get(), request(1)));
+  }
+  service.release(2);
+  EXPECT_TRUE(read(*running).ok());
+  EXPECT_EQ(text, "ab");
+  for (const auto& left : contexts) left->TryCancel();  // and what is made for nobody is given up
+  gate.count_down();
+  for (const auto& reader : slow) {
+    EXPECT_EQ(reader->Finish().error_code(), grpc::StatusCode::CANCELLED);
+  }
+  EXPECT_TRUE(service.wait_none_live());
+}
+
+TEST_F(GrpcServerTest, ACallIsCancelledByNameBeforeItsPromptIsRead) {
+  service.gate = &gate;
+  service.hold = true;
+  v1::GenerateRequest named = request(100);
+  named.set_request_id("early");
+  grpc::ClientContext context;
+  const auto reader = stub->Generate(&context, named);
+  v1::CancelRequest wish;
+  wish.set_request_id("early");
+  v1::CancelResponse done;
+  do {  // until the call has arrived
+    grpc::ClientContext other;
+    ASSERT_TRUE(stub->Cancel(&other, wish, &done).ok());
+  } while (done.cancelled() == 0);
+  gate.count_down();
+  EXPECT_EQ(read(*reader).error_code(), grpc::StatusCode::CANCELLED);
 }
 
 TEST_F(GrpcServerTest, ADeadlineCancels) {

@@ -66,6 +66,13 @@ TEST(WakeQueue, StandsInTheQueueOnce) {
   EXPECT_EQ(counter->runs, 1);
 }
 
+TEST(WakeQueue, RunsATask) {
+  WakeQueue queue(1);
+  std::promise<void> ran;
+  queue.wake(std::make_shared<Task>([&] { ran.set_value(); }));
+  ran.get_future().wait();
+}
+
 TEST(WakeQueue, LetsGoOfWhatStillWaitsAtItsEnd) {
   const auto counter = std::make_shared<Counter>();
   {
