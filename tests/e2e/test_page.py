@@ -84,6 +84,17 @@ def test_stop_cancels_the_request(server, page):
     server.wait_until_idle()
 
 
+def test_a_new_chat_forgets_the_answer_under_way(server, page):
+    open_chat(page, server)
+    page.value(ENDLESS)
+    say(page, "Go on.")
+    page.wait(f"{LAST}?.innerText.length > 20")
+    page.value("document.getElementById('fresh').click()")
+    page.wait("document.getElementById('stop').hidden")
+    assert page.value("document.querySelectorAll('.turn').length + turns.length") == 0
+    server.wait_until_idle()
+
+
 def test_what_a_server_refuses_is_shown_in_its_words(server, page):
     open_chat(page, server)
     page.value("document.getElementById('length').value = 99999999")
@@ -143,6 +154,7 @@ def test_the_api_is_shown(server, page):
     page.open(server.url + "/docs")
     page.wait("document.querySelectorAll('details').length > 10")
     assert "/v1/chat/completions" in page.text("main")
+    assert page.value("document.getElementById('key').offsetParent") is None  # this server asks for none
     page.value("document.querySelector('details').open = true")
     assert "temperature" in page.text("main")
 
