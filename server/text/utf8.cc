@@ -64,4 +64,26 @@ std::string to_valid_utf8(std::string_view bytes) {
   return text;
 }
 
+void append_utf8(std::string& text, uint32_t code) {
+  const auto add = [&](uint32_t byte) { text += static_cast<char>(byte); };
+  const auto add_tail = [&](int shift) { add(0x80 | ((code >> shift) & 0x3F)); };
+  if (code < 0x80) {
+    add(code);
+  } else if (code < 0x800) {
+    add(0xC0 | (code >> 6));
+    add_tail(0);
+  } else if ((code >= 0xD800 && code < 0xE000) || code > 0x10FFFF) {
+    text += kReplacementCharacter;
+  } else if (code < 0x10000) {
+    add(0xE0 | (code >> 12));
+    add_tail(6);
+    add_tail(0);
+  } else {
+    add(0xF0 | (code >> 18));
+    add_tail(12);
+    add_tail(6);
+    add_tail(0);
+  }
+}
+
 }  // namespace sluice

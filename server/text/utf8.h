@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -30,5 +31,8 @@ std::optional<size_t> find_invalid_utf8(std::string_view bytes);
 
 // `bytes` with each maximal invalid part replaced by U+FFFD.
 std::string to_valid_utf8(std::string_view bytes);
+
+// Appends a code point; surrogates and values past U+10FFFF become U+FFFD.
+void append_utf8(std::string& text, uint32_t code);
 
 }  // namespace sluice
