@@ -6,6 +6,7 @@
 
 #include "base/text.h"
 #include "server/text/utf8.h"
+#include "server/tools.h"
 
 namespace sluice {
 namespace {
@@ -68,6 +69,7 @@ Status check_call(const GenerateCall& call, const ServiceLimits& limits) {
   } else if (const auto* messages = std::get_if<std::vector<ChatMessage>>(&call.prompt)) {
     SLUICE_RETURN_IF_ERROR(check_messages(*messages, limits));
   }
+  SLUICE_RETURN_IF_ERROR(check_tools(call, limits.max_tools));
   SLUICE_RETURN_IF_ERROR(check_stops(call.stop, limits));
   SLUICE_RETURN_IF_ERROR(check_bytes(call.request_id.size(), limits.max_id_bytes, "request_id"));
   return check_bytes(call.cache_salt.size(), limits.max_id_bytes, "cache_salt");

@@ -17,6 +17,7 @@ struct ServiceLimits {
   int64_t max_output_tokens = 1 << 20;  // n * max_tokens: each may wait in memory for its reader
   size_t max_stop = 16;                 // stop strings (OpenAI allows 4)
   size_t max_stop_bytes = 256;          // of each
+  size_t max_tools = 128;               // OpenAI's
   size_t max_id_bytes = 256;            // of request_id, and of cache_salt
 };
 

@@ -17,7 +17,7 @@ LocalGeneration::LocalGeneration(Engine& engine, std::shared_ptr<const ModelText
       ticket_(std::move(ticket)),
       unfinished_(request_->sampling.n) {
   choices_.reserve(static_cast<size_t>(unfinished_));
-  for (int i = 0; i < unfinished_; ++i) choices_.emplace_back(*text_->tokenizer, decoding);
+  for (int i = 0; i < unfinished_; ++i) choices_.emplace_back(*text_->tokenizer, decoding, i);
 }
 
 LocalGeneration::~LocalGeneration() {
@@ -56,18 +56,15 @@ std::vector<TextDelta> LocalGeneration::decode(const std::vector<TokenEvent>& ev
     ChoiceDecoder& choice = choices_[static_cast<size_t>(event.choice)];
     if (choice.finished()) continue;  // computed before the engine heard of a stop string
 
-    auto delta = std::find_if(deltas.begin(), deltas.end(),
-                              [&](const TextDelta& d) { return d.choice == event.choice; });
-    if (delta == deltas.end()) {
-      delta = deltas.emplace(deltas.end());
-      delta->choice = event.choice;
-    }
-    choice.consume(event, *delta);
+    choice.consume(event, deltas);
     if (!choice.finished()) continue;
-    if (delta->finish == FinishReason::kCancelled && ticket_ && ticket_->passed()) {
-      delta->finish = FinishReason::kError;
-      delta->error = {StatusCode::kDeadlineExceeded,
-                      "the request took longer than the server's --request-timeout allows"};
+    const auto last = std::find_if(deltas.rbegin(), deltas.rend(), [&](const TextDelta& delta) {
+      return delta.choice == event.choice;
+    });
+    if (last->finish == FinishReason::kCancelled && ticket_ && ticket_->passed()) {
+      last->finish = FinishReason::kError;
+      last->error = {StatusCode::kDeadlineExceeded,
+                     "the request took longer than the server's --request-timeout allows"};
     }
     --unfinished_;
     if (choice.stopped_by_text()) engine_.cancel(request_->id, event.choice);

@@ -35,7 +35,7 @@ class LocalGeneration final : public Generation {
   void cancel() override;
 
  private:
-  // One delta a choice that has news, by the first of its events.
+  // The news of each choice, by the first of its events.
   std::vector<TextDelta> decode(const std::vector<TokenEvent>& events);
   void keep_prompt_logprobs(const TokenEvent& event);
 

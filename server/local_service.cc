@@ -8,6 +8,7 @@
 #include "base/check.h"
 #include "base/text.h"
 #include "server/local_generation.h"
+#include "server/tools.h"
 
 namespace sluice {
 namespace {
@@ -40,8 +41,8 @@ Status check_ids(const std::vector<TokenId>& ids, int vocab_size, const char* fi
   return {};
 }
 
-Result<std::vector<PromptPiece>> chat_pieces(const ModelText& text, const GenerateCall& call,
-                                             const std::vector<ChatMessage>& messages) {
+Result<RenderedChat> render_chat(const ModelText& text, const GenerateCall& call,
+                                 const std::vector<ChatMessage>& messages) {
   if (!text.chat_template) return text.no_chat_template;
   std::vector<TemplateMessage> views;
   views.reserve(messages.size());
@@ -55,17 +56,38 @@ Result<std::vector<PromptPiece>> chat_pieces(const ModelText& text, const Genera
   options.unk_token = text.config.unk_token;
   options.add_generation_prompt = call.add_generation_prompt && !call.continue_final_message;
   options.continue_final_message = call.continue_final_message;
-  options.tools = call.tools.get();
+  options.tools = call.tool_choice == ToolChoice::kNone ? nullptr : call.tools.get();
   options.variables = call.template_variables.get();
   return text.chat_template->render(views, options, *text.tokenizer);
 }
 
-// The pieces of a prompt that is text: messages, or plain text.
-Result<std::vector<PromptPiece>> prompt_pieces(const ModelText& text, const GenerateCall& call) {
+// A prompt that is text: messages, or plain text.
+Result<RenderedChat> render_prompt(const ModelText& text, const GenerateCall& call) {
   if (const auto* messages = std::get_if<std::vector<ChatMessage>>(&call.prompt)) {
-    return chat_pieces(text, call, *messages);
+    return render_chat(text, call, *messages);
   }
-  return std::vector<PromptPiece>{{std::get<std::string>(call.prompt), std::nullopt}};
+  return RenderedChat{{{std::get<std::string>(call.prompt), std::nullopt}}, {}};
+}
+
+// What is looked for in the answers to a chat, and which control tokens must be seen for it.
+void look_for(const AnswerFormat& format, const GenerateCall& call, std::string_view answer_start,
+              ChoiceDecoderOptions& decoding) {
+  if (!std::holds_alternative<std::vector<ChatMessage>>(call.prompt)) return;
+  const auto show = [&](const std::vector<TokenId>& tokens) {
+    decoding.shown_tokens.insert(decoding.shown_tokens.end(), tokens.begin(), tokens.end());
+  };
+  AnswerParserOptions& answer = decoding.answer;
+  if (format.reasoning != nullptr) {
+    answer.reasoning = format.reasoning;
+    answer.reasoning_opened = leaves_open(*format.reasoning, answer_start);
+    show(format.reasoning_tokens);
+  }
+  if (format.calls != nullptr && call.tools != nullptr && call.tool_choice != ToolChoice::kNone) {
+    answer.calls = format.calls;
+    answer.tools = tool_names(*call.tools);
+    answer.parallel_calls = call.parallel_tool_calls;
+    show(format.call_tokens);
+  }
 }
 
 std::string context_limit(int64_t max_model_len) {
@@ -139,24 +161,25 @@ Result<const ServedModel*> LocalService::served() const {
   return Status(StatusCode::kUnavailable, "the model is still being loaded; try again soon");
 }
 
-Result<std::vector<TokenId>> LocalService::prompt_ids(const ServedModel& model,
-                                                      const GenerateCall& call) const {
+Result<LocalService::EncodedPrompt> LocalService::encode_prompt(const ServedModel& model,
+                                                                const GenerateCall& call) const {
   if (const auto* ids = std::get_if<std::vector<TokenId>>(&call.prompt)) {
     SLUICE_RETURN_IF_ERROR(check_ids(*ids, model.vocab_size, "prompt"));
-    return *ids;
+    return EncodedPrompt{*ids, {}};
   }
-  const Result<std::vector<PromptPiece>> pieces = prompt_pieces(*model.text, call);
-  if (!pieces.ok()) return pieces.status();
+  Result<RenderedChat> rendered = render_prompt(*model.text, call);
+  if (!rendered.ok()) return rendered.status();
+  const std::vector<PromptPiece>& pieces = rendered->pieces;
   const Tokenizer& tokenizer = *model.text->tokenizer;
   SLUICE_RETURN_IF_ERROR(
-      check_bytes_fit(call, pieces.value(), tokenizer.max_bytes_per_token(), model.max_model_len));
-  std::vector<TokenId> ids = tokenizer.encode(pieces.value());
+      check_bytes_fit(call, pieces, tokenizer.max_bytes_per_token(), model.max_model_len));
+  std::vector<TokenId> ids = tokenizer.encode(pieces);
   if (std::holds_alternative<std::string>(call.prompt) && call.add_special_tokens) {
     const ModelText& text = *model.text;
     ids.insert(ids.begin(), text.prompt_prefix.begin(), text.prompt_prefix.end());
     ids.insert(ids.end(), text.prompt_suffix.begin(), text.prompt_suffix.end());
   }
-  return ids;
+  return EncodedPrompt{std::move(ids), std::move(rendered->answer_start)};
 }
 
 Result<std::unique_ptr<Generation>> LocalService::generate(GenerateCall call) {
@@ -170,11 +193,11 @@ Result<std::unique_ptr<Generation>> LocalService::generate(GenerateCall call) {
   if (call.grammar) {
     return Status(StatusCode::kUnimplemented, "grammars are not applied yet", call.grammar->field);
   }
-  Result<std::vector<TokenId>> prompt = prompt_ids(model, call);
+  Result<EncodedPrompt> prompt = encode_prompt(model, call);
   if (!prompt.ok()) return prompt.status();
 
   auto request = std::make_shared<Request>();
-  request->prompt = std::move(prompt).value();
+  request->prompt = std::move(prompt->ids);
   request->sampling = std::move(call.sampling);
   SLUICE_RETURN_IF_ERROR(settle_max_tokens(call, static_cast<int64_t>(request->prompt.size()),
                                            model.max_model_len, options_.limits.max_output_tokens,
@@ -197,6 +220,7 @@ Result<std::unique_ptr<Generation>> LocalService::generate(GenerateCall call) {
   decoding.stop = std::move(call.stop);
   decoding.include_stop = call.include_stop_str_in_output;
   decoding.min_tokens = request->sampling.min_tokens;
+  look_for(model.text->answer, call, prompt->answer_start, decoding);
 
   std::unique_ptr<RequestDeadlines::Ticket> ticket;
   if (options_.request_timeout.count() > 0) {
@@ -213,7 +237,9 @@ Result<std::vector<TokenId>> LocalService::tokenize(const GenerateCall& call) co
   const Result<const ServedModel*> model = served();
   if (!model.ok()) return model.status();
   SLUICE_RETURN_IF_ERROR(check_call(call, options_.limits));
-  return prompt_ids(*model.value(), call);
+  Result<EncodedPrompt> prompt = encode_prompt(*model.value(), call);
+  if (!prompt.ok()) return prompt.status();
+  return std::move(prompt->ids);
 }
 
 Result<std::string> LocalService::detokenize(const std::vector<TokenId>& ids) const {

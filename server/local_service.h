@@ -65,8 +65,12 @@ class LocalService final : public Service {
  private:
   // The served model, or why there is none.
   Result<const ServedModel*> served() const;
+  struct EncodedPrompt {
+    std::vector<TokenId> ids;
+    std::string answer_start;  // as RenderedChat's
+  };
   // The prompt of a call that check_call() has passed.
-  Result<std::vector<TokenId>> prompt_ids(const ServedModel& model, const GenerateCall& call) const;
+  Result<EncodedPrompt> encode_prompt(const ServedModel& model, const GenerateCall& call) const;
 
   const LocalServiceOptions options_;
   const int64_t created_unix_s_;

@@ -30,15 +30,26 @@ struct ChatMessage {
   bool has_content = true;                  // false: content is null beside tool_calls
 };
 
+// Whether a chat's answer calls tools.
+enum class ToolChoice {
+  kAuto,      // as the model likes
+  kNone,      // it does not even see them
+  kRequired,  // at least one
+};
+
 // What is asked for, after parsing. Token-level defaults (eos, max_tokens absent) are resolved by
 // the service.
 struct GenerateCall {
   std::variant<std::string, std::vector<TokenId>, std::vector<ChatMessage>> prompt;
   bool add_generation_prompt = true;
   bool continue_final_message = false;  // of chats: the answer goes on with the last message
-  // Of chats, for the template: a list of tools and an object of variables; may be null.
+  // Of chats: a list of tools as OpenAI writes them ({"type": "function", "function": {...}}), and
+  // an object of the template's variables; may be null.
   std::shared_ptr<const JsonValue> tools{}, template_variables{};
-  bool add_special_tokens = true;  // text prompts: the tokenizer's bos, if it adds one
+  ToolChoice tool_choice = ToolChoice::kAuto;
+  std::string required_tool;        // of kRequired: this one; empty: any
+  bool parallel_tool_calls = true;  // else the answer ends behind its first call
+  bool add_special_tokens = true;   // text prompts: the tokenizer's bos, if it adds one
   SamplingParams sampling;
   std::optional<GrammarSpec> grammar;  // the form that every choice must have
   bool max_tokens_given = false;       // else: what fits into the model's length
@@ -66,13 +77,24 @@ struct TextLogprob {
   std::vector<Alternative> top;
 };
 
-// What is new in one choice. Concatenated texts are valid UTF-8 at every point and never rewritten.
+// What is new in one call of a tool.
+struct ToolCallDelta {
+  int index = 0;          // which of the choice's calls
+  std::string id, name;   // in a call's first delta only
+  std::string arguments;  // the next of a JSON object's text
+};
+
+// What is new in one choice: reasoning, then text, then calls; what comes in another order comes in
+// several deltas. Concatenated texts are valid UTF-8 at every point and never rewritten.
 struct TextDelta {
   int choice = 0;
+  std::string reasoning;  // of chats, where the model marks it
   std::string text;
+  std::vector<ToolCallDelta> calls;  // of chats that offer tools
   std::vector<TokenId> tokens;
   std::vector<TextLogprob> logprobs;  // one a token, if asked for
   FinishReason finish = FinishReason::kNone;
+  bool made_calls = false;  // with the finish: the choice holds calls
   std::string stop_reason;  // the stop string or id that ended it, if any
   std::optional<TokenId> stop_id;
   Status error;                                // for FinishReason::kError

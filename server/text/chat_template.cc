@@ -109,9 +109,9 @@ Result<ChatTemplate> ChatTemplate::compile(std::string_view source) {
                       source.find("tools") != std::string_view::npos);
 }
 
-Result<std::vector<PromptPiece>> ChatTemplate::render(const std::vector<TemplateMessage>& messages,
-                                                      const ChatTemplateOptions& options,
-                                                      const Tokenizer& tokenizer) const {
+Result<RenderedChat> ChatTemplate::render(const std::vector<TemplateMessage>& messages,
+                                          const ChatTemplateOptions& options,
+                                          const Tokenizer& tokenizer) const {
   if (options.tools != nullptr && !names_tools_) {
     return invalid_argument("tools: the model's chat template knows no tools; leave them out",
                             "tools");
@@ -122,11 +122,16 @@ Result<std::vector<PromptPiece>> ChatTemplate::render(const std::vector<Template
     return invalid_argument(
         "the chat template refuses these messages: " + prompt.status().message(), "messages");
   }
+  RenderedChat rendered;
   if (options.continue_final_message && !messages.empty()) {
     prompt = cut_behind(prompt.value(), messages.back().content);
     if (!prompt.ok()) return prompt.status();
+    rendered.answer_start = messages.back().content;
+  } else if (!prompt->spans().empty() && !prompt->spans().back().from_user) {
+    rendered.answer_start = prompt->spans().back().text;
   }
-  return split_controls(prompt.value(), tokenizer);
+  rendered.pieces = split_controls(prompt.value(), tokenizer);
+  return rendered;
 }
 
 }  // namespace sluice

@@ -34,6 +34,13 @@ struct ChatTemplateOptions {
   std::chrono::system_clock::time_point now = std::chrono::system_clock::now();
 };
 
+struct RenderedChat {
+  std::vector<PromptPiece> pieces;
+  // What of the answer the prompt holds already, and may be more before it: what the template
+  // wrote behind the last text of a user's, or the message that the answer continues.
+  std::string answer_start;
+};
+
 namespace jinja {
 class Template;
 }
@@ -46,9 +53,8 @@ class ChatTemplate {
   // The prompt, control tokens found by their spelling in `tokenizer`. kInvalidArgument with the
   // field "messages": the template refused them (raise_exception), or a bound was hit; "tools":
   // there are some, and the template never names them.
-  Result<std::vector<PromptPiece>> render(const std::vector<TemplateMessage>& messages,
-                                          const ChatTemplateOptions& options,
-                                          const Tokenizer& tokenizer) const;
+  Result<RenderedChat> render(const std::vector<TemplateMessage>& messages,
+                              const ChatTemplateOptions& options, const Tokenizer& tokenizer) const;
 
  private:
   ChatTemplate(std::shared_ptr<const jinja::Template> compiled, bool names_tools)

@@ -1,13 +1,16 @@
 // Detokenizer: the bytes of tokens, cut at the borders of code points.
 #include "server/text/detokenizer.h"
 
+#include <algorithm>
+
 #include "server/text/utf8.h"
 
 namespace sluice {
 
 void Detokenizer::push(TokenId id, std::string& text) {
   if (id >= tokenizer_->vocab_size()) return;
-  std::string_view bytes = tokenizer_->bytes_of(id, !skip_control_);
+  const bool shown = std::find(shown_.begin(), shown_.end(), id) != shown_.end();
+  std::string_view bytes = tokenizer_->bytes_of(id, !skip_control_ || shown);
   if (bytes.empty()) return;
   if (drop_space_) {
     drop_space_ = false;

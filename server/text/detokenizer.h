@@ -8,6 +8,8 @@
 #pragma once
 
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "server/text/tokenizer.h"
 
@@ -17,11 +19,13 @@ class Detokenizer {
  public:
   // `tokenizer` must outlive this. skip_control: control tokens have no text, else their spelling.
   // at_start: no text precedes, so the leading space that the tokenizer puts before a text is
-  // dropped.
-  Detokenizer(const Tokenizer& tokenizer, bool skip_control, bool at_start)
+  // dropped. shown: control tokens that have text all the same.
+  Detokenizer(const Tokenizer& tokenizer, bool skip_control, bool at_start,
+              std::vector<TokenId> shown = {})
       : tokenizer_(&tokenizer),
         skip_control_(skip_control),
-        drop_space_(at_start && tokenizer.adds_leading_space()) {}
+        drop_space_(at_start && tokenizer.adds_leading_space()),
+        shown_(std::move(shown)) {}
 
   // Appends the text that `id` makes certain. Ids past the tokenizer's vocabulary have none: models
   // pad theirs.
@@ -32,7 +36,8 @@ class Detokenizer {
  private:
   const Tokenizer* tokenizer_;
   bool skip_control_;
-  bool drop_space_;      // the next byte, if it is a space, is not part of the text
+  bool drop_space_;  // the next byte, if it is a space, is not part of the text
+  std::vector<TokenId> shown_;
   std::string pending_;  // the begun code point
 };
 

@@ -54,7 +54,7 @@ Result<GgufText> load_files(const std::string& path) {
 
 }  // namespace
 
-Result<ModelText> load_model_text(const std::string& path) {
+Result<ModelText> load_model_text(const std::string& path, const AnswerFormatOptions& answer) {
   Result<GgufText> files = load_files(path);
   if (!files.ok()) return files.status();
   ModelText text;
@@ -67,6 +67,11 @@ Result<ModelText> load_model_text(const std::string& path) {
   apply_config(text.config.add_eos_token, text.config.eos_token, *text.tokenizer,
                text.prompt_suffix);
 
+  const auto source = text.config.chat_templates.find(kDefaultTemplate);
+  const bool has_template = source != text.config.chat_templates.end();
+  text.answer = make_answer_format(
+      answer, has_template ? std::string_view(source->second) : std::string_view(),
+      *text.tokenizer);
   Result<ChatTemplate> compiled = compile_template(text.config);
   if (compiled.ok()) {
     text.chat_template = std::move(compiled).value();

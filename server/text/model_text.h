@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/status.h"
+#include "server/text/answer/answer_format.h"
 #include "server/text/chat_template.h"
 #include "server/text/tokenizer.h"
 #include "server/text/tokenizer_config.h"
@@ -20,11 +21,12 @@ struct ModelText {
   TokenizerConfig config;
   std::optional<ChatTemplate> chat_template;  // absent: chat is refused with no_chat_template
   Status no_chat_template;
+  AnswerFormat answer;  // of chats
 };
 
 // Reads a GGUF file's tokenizer and template; or DIR/tokenizer.json, or where there is none
 // DIR/tokenizer.model; and DIR/tokenizer_config.json. A template that is missing or that cannot be
 // compiled is no failure: what needs no chat can be served.
-Result<ModelText> load_model_text(const std::string& path);
+Result<ModelText> load_model_text(const std::string& path, const AnswerFormatOptions& answer = {});
 
 }  // namespace sluice

@@ -82,11 +82,11 @@ void render_template(std::string_view input) {
   const Result<ChatTemplate> compiled = ChatTemplate::compile(source);
   if (!compiled.ok()) return;
   const FakeTokenizer tokenizer = FakeTokenizer::bytes({"<s>", "<|im_end|>"});
-  const auto pieces = compiled->render({{"user", content, "<s>"}}, {}, tokenizer);
-  if (!pieces.ok()) return;
+  const auto chat = compiled->render({{"user", content, "<s>"}}, {}, tokenizer);
+  if (!chat.ok()) return;
   // A template that cannot write '<' writes no control token, whatever the user says.
   if (source.find_first_of("<\\") != std::string_view::npos) return;
-  for (const PromptPiece& piece : pieces.value()) require(!piece.control);
+  for (const PromptPiece& piece : chat->pieces) require(!piece.control);
 }
 
 void load_tokenizer(std::string_view bytes) {

@@ -97,7 +97,7 @@ TemplateMessage message_of(const JsonValue& json, JsonValue& more) {
   return message;
 }
 
-Result<std::vector<PromptPiece>> render(const JsonValue& request) {
+Result<RenderedChat> render(const JsonValue& request) {
   const Result<ChatTemplate> compiled =
       ChatTemplate::compile(*request.find("template")->as_string());
   if (!compiled.ok()) return compiled.status();
@@ -117,13 +117,13 @@ Result<std::vector<PromptPiece>> render(const JsonValue& request) {
 
 int run_templates() {
   for (std::string line; std::getline(std::cin, line);) {
-    const auto pieces = render(JsonValue::parse(line).value());
+    const auto chat = render(JsonValue::parse(line).value());
     std::string text;
-    if (pieces.ok()) {
-      for (const PromptPiece& piece : pieces.value()) text += piece.text;
+    if (chat.ok()) {
+      for (const PromptPiece& piece : chat->pieces) text += piece.text;
     }
-    std::string out = pieces.ok() ? "{\"text\":" : "{\"error\":";
-    append_json_string(&out, pieces.ok() ? text : pieces.status().message());
+    std::string out = chat.ok() ? "{\"text\":" : "{\"error\":";
+    append_json_string(&out, chat.ok() ? text : chat.status().message());
     std::cout << out << "}\n";
   }
   return 0;

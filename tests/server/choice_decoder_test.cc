@@ -21,9 +21,9 @@ TokenEvent last(TokenId id, FinishReason finish) {
 }
 
 TextDelta consume(ChoiceDecoder& decoder, const TokenEvent& event) {
-  TextDelta delta;
-  decoder.consume(event, delta);
-  return delta;
+  std::vector<TextDelta> deltas;
+  decoder.consume(event, deltas);
+  return deltas.empty() ? TextDelta() : deltas.front();
 }
 
 TEST(ChoiceDecoder, TheIdThatEndsAChoiceCountsAndHasNoText) {
@@ -84,6 +84,85 @@ TEST(ChoiceDecoder, StopStringsCountOnlyPastMinTokens) {
   EXPECT_EQ(consume(decoder, token('a')).text, "a");
   EXPECT_EQ(consume(decoder, token('a')).text, "a");
   EXPECT_EQ(consume(decoder, token('a')).finish, FinishReason::kStop);
+}
+
+TEST(ChoiceDecoder, TakesAnAnswerApartInItsOrder) {
+  const auto text = byte_text();
+  ChoiceDecoderOptions options;
+  options.answer.reasoning = find_reasoning_syntax("qwen3");
+  options.answer.calls = find_call_syntax("hermes");
+  ChoiceDecoder decoder(*text->tokenizer, options, /*choice=*/3);
+  std::vector<TextDelta> deltas;
+  for (const TokenId id :
+       byte_ids("<think>Hm.</think>One <tool_call>{\"name\": \"f\", \"arguments\": "
+                "{\"a\": 1}}</tool_call>and two <tool_call>{\"name\": \"g\"}"
+                "</tool_call>")) {
+    decoder.consume(token(id), deltas);
+  }
+  decoder.consume(last(kEos, FinishReason::kStop), deltas);
+  ASSERT_EQ(deltas.size(), 2U);
+  EXPECT_EQ(deltas[0].reasoning, "Hm.");
+  EXPECT_EQ(deltas[0].text, "One");
+  ASSERT_EQ(deltas[0].calls.size(), 1U);
+  EXPECT_EQ(deltas[0].calls[0].name, "f");
+  EXPECT_EQ(deltas[0].calls[0].arguments, R"({"a": 1})");
+  EXPECT_EQ(deltas[1].choice, 3);
+  EXPECT_EQ(deltas[1].text, "and two");
+  ASSERT_EQ(deltas[1].calls.size(), 1U);
+  EXPECT_EQ(deltas[1].calls[0].index, 1);
+  EXPECT_EQ(deltas[1].calls[0].name, "g");
+  EXPECT_EQ(deltas[1].calls[0].arguments, "{}");
+  EXPECT_EQ(deltas[0].calls[0].id.size(), std::string("call_").size() + 24);
+  EXPECT_NE(deltas[0].calls[0].id, deltas[1].calls[0].id);
+  EXPECT_FALSE(deltas[0].made_calls);
+  EXPECT_TRUE(deltas[1].made_calls);
+  EXPECT_EQ(deltas[1].finish, FinishReason::kStop);
+}
+
+TEST(ChoiceDecoder, ACallsNameAndIdComeOnce) {
+  const auto text = byte_text();
+  ChoiceDecoderOptions options;
+  options.answer.calls = find_call_syntax("mistral");
+  ChoiceDecoder decoder(*text->tokenizer, options);
+  std::vector<TextDelta> all;
+  for (const TokenId id : byte_ids("[TOOL_CALLS]f[ARGS]{\"a\": 1}")) {
+    TextDelta delta = consume(decoder, token(id));
+    if (!delta.calls.empty()) all.push_back(std::move(delta));
+  }
+  ASSERT_EQ(all.size(), 8U);  // one a byte
+  EXPECT_EQ(all[0].calls[0].name, "f");
+  EXPECT_EQ(all[0].calls[0].id.size(), 9U);
+  std::string arguments;
+  for (size_t i = 0; i < all.size(); ++i) {
+    ASSERT_EQ(all[i].calls.size(), 1U);
+    arguments += all[i].calls[0].arguments;
+    EXPECT_EQ(all[i].calls[0].name.empty(), i > 0);
+    EXPECT_EQ(all[i].calls[0].id.empty(), i > 0);
+  }
+  EXPECT_EQ(arguments, R"({"a": 1})");
+}
+
+TEST(ChoiceDecoder, EndsBehindTheOnlyCall) {
+  const auto text = byte_text();
+  ChoiceDecoderOptions options;
+  options.answer.calls = find_call_syntax("mistral");
+  options.answer.parallel_calls = false;
+  ChoiceDecoder decoder(*text->tokenizer, options);
+  std::vector<TextDelta> deltas;
+  for (const TokenId id : byte_ids("[TOOL_CALLS]f{}")) decoder.consume(token(id), deltas);
+  ASSERT_EQ(deltas.size(), 1U);
+  EXPECT_EQ(deltas[0].finish, FinishReason::kStop);
+  EXPECT_TRUE(deltas[0].made_calls);
+  EXPECT_TRUE(decoder.stopped_by_text());
+}
+
+TEST(ChoiceDecoder, ShowsTheControlTokensThatAreLookedFor) {
+  const auto text = byte_text();
+  ChoiceDecoderOptions options;
+  options.shown_tokens = {kStart};
+  ChoiceDecoder decoder(*text->tokenizer, options);
+  EXPECT_EQ(consume(decoder, token(kStart)).text, "<|im_start|>");
+  EXPECT_EQ(consume(decoder, token(kEnd)).text, "");
 }
 
 TEST(ChoiceDecoder, LogprobsCarryTextAndBytes) {

@@ -13,6 +13,7 @@ constexpr std::array kCallSyntaxes = {
     CallSyntax{.name = "mistral",
                .body = Body::kNamed,
                .markers = {{{"[TOOL_CALLS]", ""}}},
+               .inner = {"[CALL_ID]", "[ARGS]"},
                .short_ids = true},
     CallSyntax{.name = "llama3_json",
                .body = Body::kJson,

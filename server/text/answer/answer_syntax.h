@@ -19,7 +19,8 @@ struct CallSyntax {
   };
   std::string_view name;
   Body body;
-  std::array<Markers, 2> markers;  // what calls stand between; empty ones: fewer
+  std::array<Markers, 2> markers;           // what calls stand between; empty ones: fewer
+  std::array<std::string_view, 2> inner{};  // markers inside of calls
   // Without a marker too, where an answer begins with a call of a tool that is offered.
   bool bare = false;
   char separator = 0;      // between calls outside of lists; 0: none

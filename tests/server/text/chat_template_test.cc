@@ -27,7 +27,9 @@ Result<std::vector<PromptPiece>> render_pieces(std::string_view source, const Me
   ChatTemplateOptions options;
   options.bos_token = "<s>";
   options.eos_token = "</s>";
-  return compiled->render(messages, options, bytes_and_controls());
+  Result<RenderedChat> rendered = compiled->render(messages, options, bytes_and_controls());
+  if (!rendered.ok()) return rendered.status();
+  return std::move(rendered->pieces);
 }
 
 // The prompt as text, control tokens by their spelling; or the refusal.
@@ -58,10 +60,10 @@ TEST(ChatTemplate, GivesTheGoldenChatsOfTheEmbeddedModel) {
       {1, {{"user", "Hello!", ""}}},
       {8, {{"system", "Answer briefly.", ""}, {"user", "Give the command tar as JSON.", ""}}}};
   for (const auto& [index, messages] : chats) {
-    const auto pieces =
+    const auto chat =
         text->chat_template->render(messages, {"<s>", "<|im_end|>", "", true}, *text->tokenizer);
-    ASSERT_TRUE(pieces.ok()) << pieces.status().message();
-    EXPECT_EQ(text->tokenizer->encode(pieces.value()),
+    ASSERT_TRUE(chat.ok()) << chat.status().message();
+    EXPECT_EQ(text->tokenizer->encode(chat->pieces),
               golden[index]["prompt_ids"].get<std::vector<TokenId>>());
   }
 }
@@ -320,12 +322,27 @@ TEST(ChatTemplate, AContinuedMessageEndsThePrompt) {
   ASSERT_TRUE(compiled.ok());
   ChatTemplateOptions options;
   options.continue_final_message = true;
-  const auto pieces = compiled->render({{"user", "x y", ""}, {"assistant", " x y ", ""}}, options,
-                                       bytes_and_controls());
-  ASSERT_TRUE(pieces.ok()) << pieces.status().message();
+  const auto chat = compiled->render({{"user", "x y", ""}, {"assistant", " x y ", ""}}, options,
+                                     bytes_and_controls());
+  ASSERT_TRUE(chat.ok()) << chat.status().message();
   const TokenId end = *bytes_and_controls().control_id("</s>");
-  EXPECT_EQ(pieces.value(),
+  EXPECT_EQ(chat->pieces,
             (std::vector<PromptPiece>{{"<user>x y", {}}, {"", end}, {"<assistant>x y", {}}}));
+  EXPECT_EQ(chat->answer_start, " x y ");
+}
+
+TEST(ChatTemplate, TellsWhatItWroteOfTheAnswer) {
+  const Result<ChatTemplate> compiled = ChatTemplate::compile(
+      "{% for m in messages %}{{ m.content }}{% endfor %}"
+      "{% if add_generation_prompt %}</s><think>{% endif %}");
+  ASSERT_TRUE(compiled.ok());
+  ChatTemplateOptions options;
+  const auto start = [&] {
+    return compiled->render({{"user", "<think>", ""}}, options, bytes_and_controls())->answer_start;
+  };
+  EXPECT_EQ(start(), "</s><think>");
+  options.add_generation_prompt = false;
+  EXPECT_EQ(start(), "");  // a user's text is no template's
 }
 
 }  // namespace
