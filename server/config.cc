@@ -55,6 +55,25 @@ void add_model_options(OptionSet& options, ServerConfig& config) {
                .max = 0x1p53});
 }
 
+void add_answer_options(OptionSet& options, ServerConfig& config) {
+  options.add({.name = "tool-call-parser",
+               .group = kModelGroup,
+               .target = &config.tool_call_parser,
+               .help = "How the model writes calls of tools; auto: as its chat template shows; "
+                       "none: calls stay text",
+               .choices = {"auto", "none", "hermes", "llama3_json", "mistral", "pythonic"}});
+  options.add({.name = "enable-auto-tool-choice",
+               .group = kModelGroup,
+               .target = &config.enable_auto_tool_choice,
+               .help = "Look for calls that a request's tool_choice does not force"});
+  options.add({.name = "reasoning-parser",
+               .group = kModelGroup,
+               .target = &config.reasoning_parser,
+               .help = "How the model marks its reasoning; auto: as its chat template shows; "
+                       "none: reasoning stays text",
+               .choices = {"auto", "none", "deepseek_r1", "granite", "mistral", "qwen3"}});
+}
+
 void add_device_options(OptionSet& options, ServerConfig& config) {
   options.add({.name = "device",
                .group = kDeviceGroup,
@@ -254,6 +273,7 @@ void add_request_options(OptionSet& options, ServerConfig& config) {
 
 void add_server_options(OptionSet& options, ServerConfig& config) {
   add_model_options(options, config);
+  add_answer_options(options, config);
   add_device_options(options, config);
   add_cache_options(options, config);
   add_scheduler_options(options, config);

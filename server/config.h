@@ -28,6 +28,9 @@ struct ServerConfig {
   std::string dtype = "auto";
   std::string activation_dtype = "auto";
   int64_t max_model_len = 0;  // 0: the model's own
+  std::string tool_call_parser = "auto";
+  bool enable_auto_tool_choice = true;
+  std::string reasoning_parser = "auto";
   int64_t seed = 0;
 
   std::string device = "auto";

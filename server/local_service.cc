@@ -7,6 +7,7 @@
 
 #include "base/check.h"
 #include "base/text.h"
+#include "server/call_grammar.h"
 #include "server/local_generation.h"
 #include "server/tools.h"
 
@@ -82,12 +83,48 @@ void look_for(const AnswerFormat& format, const GenerateCall& call, std::string_
     answer.reasoning_opened = leaves_open(*format.reasoning, answer_start);
     show(format.reasoning_tokens);
   }
-  if (format.calls != nullptr && call.tools != nullptr && call.tool_choice != ToolChoice::kNone) {
+  const bool wanted = call.tool_choice == ToolChoice::kRequired ||
+                      (call.tool_choice == ToolChoice::kAuto && format.auto_calls);
+  if (format.calls != nullptr && call.tools != nullptr && wanted) {
     answer.calls = format.calls;
     answer.tools = tool_names(*call.tools);
     answer.parallel_calls = call.parallel_tool_calls;
     show(format.call_tokens);
   }
+}
+
+ChoiceDecoderOptions decoding_of(const ModelText& text, const GenerateCall& call,
+                                 const std::vector<TokenId>& prompt,
+                                 std::string_view answer_start) {
+  const Tokenizer& tokenizer = *text.tokenizer;
+  ChoiceDecoderOptions decoding;
+  decoding.skip_special_tokens = call.skip_special_tokens;
+  decoding.at_start = std::all_of(prompt.begin(), prompt.end(), [&](TokenId token) {
+    return token < tokenizer.vocab_size() && tokenizer.is_control(token);
+  });
+  decoding.stop = call.stop;
+  decoding.include_stop = call.include_stop_str_in_output;
+  decoding.min_tokens = call.sampling.min_tokens;
+  look_for(text.answer, call, answer_start, decoding);
+  return decoding;
+}
+
+// Calls that are forced, or held to a schema, give the answer a form; it cannot have two.
+Status settle_grammar(const AnswerFormat& format, const AnswerParserOptions& answer,
+                      GenerateCall& call) {
+  if (!std::holds_alternative<std::vector<ChatMessage>>(call.prompt)) return {};
+  Result<std::optional<GrammarSpec>> form = call_grammar(call, format, answer.reasoning_opened);
+  if (!form.ok()) return form.status();
+  if (!form.value()) return {};
+  if (call.grammar) {
+    const std::string& field = call.grammar->field;
+    return {StatusCode::kUnimplemented,
+            str(field, ": not together with calls that ", form.value()->field,
+                " gives a form; leave one of them out"),
+            field};
+  }
+  call.grammar = std::move(form).value();
+  return {};
 }
 
 std::string context_limit(int64_t max_model_len) {
@@ -190,11 +227,13 @@ Result<std::unique_ptr<Generation>> LocalService::generate(GenerateCall call) {
   }
   const ServedModel& model = *opened.value();
   SLUICE_RETURN_IF_ERROR(check_call(call, options_.limits));
+  Result<EncodedPrompt> prompt = encode_prompt(model, call);
+  if (!prompt.ok()) return prompt.status();
+  ChoiceDecoderOptions decoding = decoding_of(*model.text, call, prompt->ids, prompt->answer_start);
+  SLUICE_RETURN_IF_ERROR(settle_grammar(model.text->answer, decoding.answer, call));
   if (call.grammar) {
     return Status(StatusCode::kUnimplemented, "grammars are not applied yet", call.grammar->field);
   }
-  Result<EncodedPrompt> prompt = encode_prompt(model, call);
-  if (!prompt.ok()) return prompt.status();
 
   auto request = std::make_shared<Request>();
   request->prompt = std::move(prompt->ids);
@@ -210,17 +249,6 @@ Result<std::unique_ptr<Generation>> LocalService::generate(GenerateCall call) {
   request->cache_salt = salt_of(call.cache_salt);
   request->arrival = std::chrono::steady_clock::now();
   request->output = std::make_shared<OutputStream>();
-
-  const Tokenizer& tokenizer = *model.text->tokenizer;
-  ChoiceDecoderOptions decoding;
-  decoding.skip_special_tokens = call.skip_special_tokens;
-  decoding.at_start = std::all_of(
-      request->prompt.begin(), request->prompt.end(),
-      [&](TokenId token) { return token < tokenizer.vocab_size() && tokenizer.is_control(token); });
-  decoding.stop = std::move(call.stop);
-  decoding.include_stop = call.include_stop_str_in_output;
-  decoding.min_tokens = request->sampling.min_tokens;
-  look_for(model.text->answer, call, prompt->answer_start, decoding);
 
   std::unique_ptr<RequestDeadlines::Ticket> ticket;
   if (options_.request_timeout.count() > 0) {

@@ -75,10 +75,7 @@ Status check_tools(const GenerateCall& call, size_t max_tools) {
   if (names.empty()) return wrong("tool_choice", "a call is required, and no tools are offered");
   const bool known = call.required_tool.empty() ||
                      std::find(names.begin(), names.end(), call.required_tool) != names.end();
-  if (known) {
-    return {StatusCode::kUnimplemented,
-            "tool_choice: no tool can be forced; use \"auto\" or \"none\"", "tool_choice"};
-  }
+  if (known) return {};
   return wrong("tool_choice",
                str(JsonValue(call.required_tool).describe(), " is none of the names in tools"));
 }

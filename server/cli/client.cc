@@ -7,6 +7,7 @@
 #include <iterator>
 
 #include "base/text.h"
+#include "server/cli/answer_text.h"
 #include "server/cli/command.h"
 #include "server/cli/prompt_options.h"
 
@@ -118,8 +119,11 @@ grpc::Status ask(const ClientOptions& options) {
     context.AddMetadata("authorization", "Bearer " + options.api_key);
   }
   const auto reader = stub->Generate(&context, make_request(options));
+  AnswerText answer(std::cout);
   for (v1::GenerateResponse message; reader->Read(&message);) {
-    for (const v1::ChoiceDelta& choice : message.choices()) std::cout << choice.text();
+    for (const v1::ChoiceDelta& choice : message.choices()) {
+      answer.add(choice.reasoning(), choice.text());
+    }
     std::cout << std::flush;
     if (!message.has_end()) continue;
     std::cout << "\n";

@@ -3,6 +3,7 @@
 
 #include "base/log.h"
 #include "base/text.h"
+#include "server/cli/answer_text.h"
 #include "server/cli/command.h"
 #include "server/cli/prompt_options.h"
 #include "server/cli/serving.h"
@@ -67,9 +68,11 @@ GenerateCall make_call(const GenerateOptions& options, const ServerConfig& confi
 Status write_answer(Service& service, GenerateCall call, std::ostream& out) {
   Result<std::unique_ptr<Generation>> generation = service.generate(std::move(call));
   if (!generation.ok()) return generation.status();
+  AnswerText answer(out);
   while (!generation.value()->finished()) {
     for (const TextDelta& delta : generation.value()->wait(kPatience)) {
-      out << delta.text << std::flush;
+      answer.add(delta.reasoning, delta.text);
+      out << std::flush;
       if (delta.finish == FinishReason::kError) return delta.error;
     }
   }
@@ -94,7 +97,7 @@ int run_generate(const Arguments& arguments) {
 
   Result<std::unique_ptr<EngineAssembly>> parts = assemble_engine(config);
   if (!parts.ok()) return fail(parts.status());
-  Result<ServedModel> served = served_model(*parts.value());
+  Result<ServedModel> served = served_model(*parts.value(), config);
   if (!served.ok()) return fail(served.status());
   LocalService service({.names = {parts.value()->model_name}, .limits = service_limits(config)});
   parts.value()->engine->start();

@@ -95,7 +95,7 @@ int serve(const Arguments& arguments, const OptionSet& options, const ServerConf
   Result<std::unique_ptr<EngineAssembly>> assembled = assemble_engine(resolved);
   if (!assembled.ok()) return fail(assembled.status());
   parts = std::move(assembled).value();
-  Result<ServedModel> served = served_model(*parts);
+  Result<ServedModel> served = served_model(*parts, resolved);
   if (!served.ok()) return fail(served.status());
   parts->engine->start();
   service.open(std::move(served).value());

@@ -25,14 +25,17 @@ Status check_vocabulary(const Tokenizer& tokenizer, int vocab_size) {
 
 }  // namespace
 
-Result<ServedModel> served_model(const EngineAssembly& parts) {
+Result<ServedModel> served_model(const EngineAssembly& parts, const ServerConfig& config) {
   if (!std::filesystem::is_directory(parts.tokenizer_path) && !is_gguf_file(parts.tokenizer_path)) {
     return invalid_argument(
         str(parts.tokenizer_path,
             " is neither a directory with a tokenizer nor a GGUF file; name one with --tokenizer"),
         "tokenizer");
   }
-  Result<ModelText> text = load_model_text(parts.tokenizer_path);
+  Result<ModelText> text =
+      load_model_text(parts.tokenizer_path, {.calls = config.tool_call_parser,
+                                             .reasoning = config.reasoning_parser,
+                                             .auto_calls = config.enable_auto_tool_choice});
   if (!text.ok()) return text.status();
   SLUICE_RETURN_IF_ERROR(check_vocabulary(*text->tokenizer, parts.model_config.vocab_size));
   return ServedModel{.engine = parts.engine.get(),

@@ -7,8 +7,9 @@
 
 namespace sluice {
 
-// What a LocalService needs of `parts`, which must outlive it. Reads the model's tokenizer.
-Result<ServedModel> served_model(const EngineAssembly& parts);
+// What a LocalService needs of `parts`, which must outlive it. Reads the model's tokenizer;
+// `config` says what is looked for in answers.
+Result<ServedModel> served_model(const EngineAssembly& parts, const ServerConfig& config);
 ServiceLimits service_limits(const ServerConfig& config);
 
 }  // namespace sluice

@@ -1,7 +1,12 @@
 // Fields of the proto messages, one by one.
 #include "server/grpc/call_messages.h"
 
+#include <memory>
+#include <string>
 #include <utility>
+
+#include "base/text.h"
+#include "server/text/json_value.h"
 
 namespace sluice {
 namespace {
@@ -11,22 +16,93 @@ std::vector<TokenId> ids_of(const Ids& ids) {
   return {ids.begin(), ids.end()};
 }
 
-std::vector<ChatMessage> messages_of(v1::Chat* chat) {
+JsonValue object_of(JsonValue::Object members) { return JsonValue(std::move(members)); }
+
+// What the template sees of calls and of what answers them, as OpenAI writes it.
+Status add_tool_members(const v1::ChatMessage& message, const std::string& field,
+                        ChatMessage& out) {
+  JsonValue::Object more;
+  JsonValue::Array calls;
+  for (const v1::ToolCall& call : message.tool_calls()) {
+    Result<JsonValue> arguments = JsonValue::parse(call.arguments());
+    if (!arguments.ok() || arguments->as_object() == nullptr) {
+      const std::string name = str(field, ".tool_calls[", calls.size(), "].arguments");
+      return invalid_argument(name + " must hold a JSON object, as text", name);
+    }
+    JsonValue::Object function;
+    function.emplace_back("name", JsonValue(call.name()));
+    function.emplace_back("arguments", std::move(arguments).value());
+    JsonValue::Object made;
+    made.emplace_back("id", JsonValue(call.id()));
+    made.emplace_back("type", JsonValue(std::string("function")));
+    made.emplace_back("function", object_of(std::move(function)));
+    calls.push_back(object_of(std::move(made)));
+  }
+  out.has_content = calls.empty() || !out.content.empty();
+  if (!calls.empty()) more.emplace_back("tool_calls", JsonValue(std::move(calls)));
+  if (!message.tool_call_id().empty()) {
+    more.emplace_back("tool_call_id", JsonValue(message.tool_call_id()));
+  }
+  if (!message.reasoning().empty()) {
+    more.emplace_back("reasoning_content", JsonValue(message.reasoning()));
+  }
+  if (!more.empty()) out.more = std::make_shared<const JsonValue>(std::move(more));
+  return {};
+}
+
+// As OpenAI writes them; null where there are none.
+Result<std::shared_ptr<const JsonValue>> tools_of(const v1::Chat& chat) {
+  JsonValue::Array tools;
+  for (const v1::Tool& tool : chat.tools()) {
+    JsonValue::Object function;
+    function.emplace_back("name", JsonValue(tool.name()));
+    function.emplace_back("description", JsonValue(tool.description()));
+    if (!tool.parameters_json().empty()) {
+      Result<JsonValue> schema = JsonValue::parse(tool.parameters_json());
+      const std::string field = str("chat.tools[", tools.size(), "].parameters_json");
+      if (!schema.ok()) return invalid_argument(field + ": " + schema.status().message(), field);
+      function.emplace_back("parameters", std::move(schema).value());
+    }
+    if (tool.strict()) function.emplace_back("strict", JsonValue(true));
+    JsonValue::Object made;
+    made.emplace_back("type", JsonValue(std::string("function")));
+    made.emplace_back("function", object_of(std::move(function)));
+    tools.push_back(object_of(std::move(made)));
+  }
+  if (tools.empty()) return std::shared_ptr<const JsonValue>();
+  return std::make_shared<const JsonValue>(std::move(tools));
+}
+
+Result<std::vector<ChatMessage>> messages_of(v1::Chat* chat) {
   std::vector<ChatMessage> out;
   out.reserve(static_cast<size_t>(chat->messages_size()));
   for (v1::ChatMessage& message : *chat->mutable_messages()) {
-    out.push_back({.role = std::move(*message.mutable_role()),
-                   .content = std::move(*message.mutable_content()),
-                   .name = std::move(*message.mutable_name())});
+    ChatMessage& added = out.emplace_back();
+    added.role = std::move(*message.mutable_role());
+    added.content = std::move(*message.mutable_content());
+    added.name = std::move(*message.mutable_name());
+    const Status status = add_tool_members(message, str("messages[", out.size() - 1, "]"), added);
+    if (!status.ok()) return status;
   }
   return out;
 }
 
-void set_chat(v1::Chat* chat, GenerateCall* call) {
-  call->prompt = messages_of(chat);
+Status set_chat(v1::Chat* chat, GenerateCall* call) {
+  Result<std::vector<ChatMessage>> messages = messages_of(chat);
+  if (!messages.ok()) return messages.status();
+  call->prompt = std::move(messages).value();
+  Result<std::shared_ptr<const JsonValue>> tools = tools_of(*chat);
+  if (!tools.ok()) return tools.status();
+  call->tools = std::move(tools).value();
+  if (chat->tool_choice() == v1::TOOL_CHOICE_NONE) call->tool_choice = ToolChoice::kNone;
+  if (chat->tool_choice() == v1::TOOL_CHOICE_REQUIRED) call->tool_choice = ToolChoice::kRequired;
+  call->required_tool = std::move(*chat->mutable_required_tool());
+  if (chat->has_parallel_tool_calls()) call->parallel_tool_calls = chat->parallel_tool_calls();
+  call->continue_final_message = chat->continue_final_message();
   if (chat->has_add_generation_prompt()) {
     call->add_generation_prompt = chat->add_generation_prompt();
   }
+  return {};
 }
 
 SamplingParams to_sampling(const v1::SamplingParams& in, const SamplingParams& defaults) {
@@ -71,10 +147,10 @@ void set_score(const TextLogprob& score, v1::TokenLogprob* out) {
   add_top(score, out);
 }
 
-v1::FinishReason to_proto(FinishReason reason) {
+v1::FinishReason to_proto(FinishReason reason, bool made_calls) {
   switch (reason) {
     case FinishReason::kStop:
-      return v1::FINISH_REASON_STOP;
+      return made_calls ? v1::FINISH_REASON_TOOL_CALLS : v1::FINISH_REASON_STOP;
     case FinishReason::kLength:
       return v1::FINISH_REASON_LENGTH;
     case FinishReason::kNone:
@@ -94,7 +170,7 @@ Result<GenerateCall> to_call(v1::GenerateRequest request, const SamplingParams& 
       call.prompt = std::move(*request.mutable_text());
       break;
     case v1::GenerateRequest::kChat:
-      set_chat(request.mutable_chat(), &call);
+      SLUICE_RETURN_IF_ERROR(set_chat(request.mutable_chat(), &call));
       break;
     case v1::GenerateRequest::kTokenIds:
       call.prompt = ids_of(request.token_ids().ids());
@@ -121,7 +197,7 @@ Result<GenerateCall> to_call(v1::TokenizeRequest request) {
       call.prompt = std::move(*request.mutable_text());
       break;
     case v1::TokenizeRequest::kChat:
-      set_chat(request.mutable_chat(), &call);
+      SLUICE_RETURN_IF_ERROR(set_chat(request.mutable_chat(), &call));
       break;
     case v1::TokenizeRequest::PROMPT_NOT_SET:
       return invalid_argument("prompt is missing: set text or chat", "prompt");
@@ -134,11 +210,19 @@ void add_choice(const TextDelta& delta, const std::vector<TokenId>& stop_ids,
                 v1::GenerateResponse* out) {
   v1::ChoiceDelta* choice = out->add_choices();
   choice->set_index(delta.choice);
+  choice->set_reasoning(delta.reasoning);
   choice->set_text(delta.text);
+  for (const ToolCallDelta& call : delta.calls) {
+    v1::ToolCall* added = choice->add_tool_calls();
+    added->set_index(call.index);
+    added->set_id(call.id);
+    added->set_name(call.name);
+    added->set_arguments(call.arguments);
+  }
   choice->mutable_token_ids()->Add(delta.tokens.begin(), delta.tokens.end());
   for (const TextLogprob& score : delta.logprobs) set_score(score, choice->add_logprobs());
   if (delta.finish == FinishReason::kNone) return;
-  choice->set_finish_reason(to_proto(delta.finish));
+  choice->set_finish_reason(to_proto(delta.finish, delta.made_calls));
   if (!delta.stop_id) {
     if (!delta.stop_reason.empty()) choice->set_stop_text(delta.stop_reason);
     return;

@@ -27,11 +27,26 @@ size_t whole_characters(const std::string& text, size_t limit) {
   return limit;
 }
 
+// The first bytes of `text`, up to `room`, which loses them.
+std::string take_text(std::string& text, size_t& room) {
+  const size_t bytes = whole_characters(text, room);
+  std::string taken = text.substr(0, bytes);
+  text.erase(0, bytes);
+  room -= bytes;
+  return taken;
+}
+
+size_t text_bytes(const TextDelta& delta) {
+  size_t bytes = delta.reasoning.size() + delta.text.size();
+  for (const ToolCallDelta& call : delta.calls) bytes += call.arguments.size();
+  return bytes;
+}
+
 // The next piece of the first delta; the delta itself once it is small enough.
 TextDelta take_piece(std::deque<TextDelta>& waiting) {
   TextDelta& front = waiting.front();
   if (front.tokens.size() <= GenerationFeed::kPieceTokens &&
-      front.text.size() <= GenerationFeed::kPieceBytes) {
+      text_bytes(front) <= GenerationFeed::kPieceBytes) {
     TextDelta whole = std::move(front);
     waiting.pop_front();
     return whole;
@@ -40,9 +55,15 @@ TextDelta take_piece(std::deque<TextDelta>& waiting) {
   piece.choice = front.choice;
   piece.tokens = take_first(front.tokens, GenerationFeed::kPieceTokens);
   piece.logprobs = take_first(front.logprobs, GenerationFeed::kPieceTokens);
-  const size_t bytes = whole_characters(front.text, GenerationFeed::kPieceBytes);
-  piece.text = front.text.substr(0, bytes);
-  front.text.erase(0, bytes);
+  size_t room = GenerationFeed::kPieceBytes;
+  piece.reasoning = take_text(front.reasoning, room);
+  if (front.reasoning.empty()) piece.text = take_text(front.text, room);
+  while (front.reasoning.empty() && front.text.empty() && room > 0 && !front.calls.empty()) {
+    ToolCallDelta& call = front.calls.front();
+    piece.calls.push_back({call.index, std::exchange(call.id, {}), std::exchange(call.name, {}),
+                           take_text(call.arguments, room)});
+    if (call.arguments.empty()) front.calls.erase(front.calls.begin());
+  }
   return piece;
 }
 

@@ -71,6 +71,7 @@ class JobReply : public PendingReply {
   Ending ending_of(const TextDelta& delta) const {
     Ending ending;
     ending.finish = delta.finish;
+    ending.made_calls = delta.made_calls;
     const std::vector<TokenId>& stop_ids = job_.request.call.sampling.stop_token_ids;
     if (!delta.stop_id) {
       ending.stop_string = delta.stop_reason;
@@ -153,7 +154,15 @@ class WholeReply final : public JobReply {
   void add(TextDelta delta) {
     ChoiceResult& choice = choices_.at(static_cast<size_t>(delta.choice));
     if (delta.finish != FinishReason::kNone) choice.ending = ending_of(delta);
+    choice.reasoning += delta.reasoning;
     choice.text += delta.text;
+    for (ToolCallDelta& call : delta.calls) {
+      if (!call.name.empty()) {
+        choice.calls.push_back(std::move(call));
+      } else {
+        choice.calls.back().arguments += call.arguments;
+      }
+    }
     append_scored(&choice.tokens, std::move(delta.logprobs));
   }
 
@@ -230,12 +239,19 @@ class StreamReply final : public JobReply {
     tokens_sent_ += static_cast<int64_t>(delta.tokens.size());
     // Text that is held back, for a stop string or half a code point, makes no event, except where
     // the client counts tokens.
-    if (text.empty() && tokens.empty() && !counts && delta.finish == FinishReason::kNone) return;
     const bool ends = delta.finish != FinishReason::kNone;
+    const bool says = !delta.reasoning.empty() || !text.empty() || !delta.calls.empty();
+    if (!says && tokens.empty() && !counts && !ends) return;
     Usage so_far = with_usage ? usage() : Usage();
     so_far.completion_tokens = tokens_sent_;
-    job_.writer->append_text(out, delta.choice, text, tokens, &offsets_[choice],
-                             ends ? ending_of(delta) : Ending(), with_usage ? &so_far : nullptr);
+    job_.writer->append_news(out, {.choice = delta.choice,
+                                   .reasoning = delta.reasoning,
+                                   .text = text,
+                                   .calls = delta.calls,
+                                   .tokens = tokens,
+                                   .offset = &offsets_[choice],
+                                   .ending = ends ? ending_of(delta) : Ending(),
+                                   .usage = with_usage ? &so_far : nullptr});
   }
 
   void begin(std::string* out, size_t choice, std::string* text, std::vector<ScoredToken>* tokens) {

@@ -27,37 +27,35 @@ void CompletionWriter::append_start(std::string* out, int choice, const Usage&) 
   close_chunk(out, nullptr);
 }
 
-void CompletionWriter::append_text(std::string* out, int choice, std::string_view text,
-                                   const std::vector<ScoredToken>& tokens, int64_t* offset,
-                                   const Ending& ending, const Usage* usage) {
+void CompletionWriter::append_news(std::string* out, const ChoiceNews& news) {
+  const bool ends = news.ending.finish != FinishReason::kNone;
   out->append(prefix_).append(R"({"index":)");
-  append_json(out, int64_t{choice});
+  append_json(out, int64_t{news.choice});
   if (!chat_) {
     out->append(R"(,"text":")");
-    append_json_escaped(out, text);
+    append_json_escaped(out, news.text);
     out->append(R"(","logprobs":)");
-  } else if (text.empty() && ending.finish != FinishReason::kNone) {
-    out->append(R"(,"delta":{},"logprobs":)");
   } else {
-    out->append(R"(,"delta":{"content":")");
-    append_json_escaped(out, text);
-    out->append(R"("},"logprobs":)");
+    const bool nothing = news.reasoning.empty() && news.text.empty() && news.calls.empty();
+    out->append(R"(,"delta":{)");
+    append_answer(out, news.reasoning, news.text, news.calls, /*streamed=*/true);
+    out->append(nothing && !ends ? R"("content":""},"logprobs":)" : R"(},"logprobs":)");
   }
-  if (!logprobs_ || tokens.empty()) {
+  if (!logprobs_ || news.tokens.empty()) {
     out->append("null");
   } else if (chat_) {
-    append_chat_logprobs(out, tokens);
+    append_chat_logprobs(out, news.tokens);
   } else {
-    append_text_logprobs(out, tokens, offset);
+    append_text_logprobs(out, news.tokens, news.offset);
   }
-  if (ending.finish == FinishReason::kNone) {
+  if (!ends) {
     out->append(R"(,"finish_reason":null})");
   } else {
     out->push_back(',');
-    append_ending(out, ending);
+    append_ending(out, news.ending);
     out->push_back('}');
   }
-  close_chunk(out, usage);
+  close_chunk(out, news.usage);
 }
 
 void CompletionWriter::append_end(std::string* out, const Usage& usage) {

@@ -18,15 +18,13 @@ namespace sluice {
 
 class CompletionWriter final : public ResponseWriter {
  public:
-  // `with_usage`: chunks name a usage, null but in the last and where append_text is given one.
+  // `with_usage`: chunks name a usage, null but in the last and where append_news is given one.
   CompletionWriter(const ResponseHead& head, bool logprobs, bool with_usage);
 
   std::string whole(const WholeResponse& response) override { return whole_response(response); }
   // A chat's first chunk of each choice: the role.
   void append_start(std::string* out, int choice, const Usage& usage) override;
-  void append_text(std::string* out, int choice, std::string_view text,
-                   const std::vector<ScoredToken>& tokens, int64_t* offset, const Ending& ending,
-                   const Usage* usage) override;
+  void append_news(std::string* out, const ChoiceNews& news) override;
   // The usage, if chunks name one, and [DONE].
   void append_end(std::string* out, const Usage& usage) override;
   void append_error(std::string* out, const Status& error) override;

@@ -8,7 +8,6 @@
 namespace sluice {
 
 Status GenerationDraft::settle() {
-  if (no_tools) request.call.tools = nullptr;
   SLUICE_RETURN_IF_ERROR(settle_lengths());
   SLUICE_RETURN_IF_ERROR(settle_logprobs());
   return settle_stream();

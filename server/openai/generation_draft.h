@@ -20,7 +20,6 @@ struct GenerationDraft {
   std::optional<int32_t> prompt_logprobs;  // OpenAI's completions, vLLM's
   bool chat_logprobs = false;              // chats: token scores are wanted
   bool has_stream_options = false;
-  bool no_tools = false;
 
   SamplingParams& sampling() { return request.call.sampling; }
   // What several fields mean together, once all are read.

@@ -68,6 +68,8 @@ constexpr KnownField kFields[] = {
     {"modalities", kChat, read_modalities},
     {"tool_choice", kChat, read_tool_choice},
     {"tools", kChat, read_tools},
+    {"parallel_tool_calls", kChat,
+     [](F f, Draft& d) { return f.read(&d.request.call.parallel_tool_calls); }},
 
     {"top_k", kAll, [](F f, Draft& d) { return f.read(&d.sampling().top_k); }},
     {"min_p", kAll, [](F f, Draft& d) { return f.read(&d.sampling().min_p); }},
@@ -111,13 +113,13 @@ constexpr KnownField kFields[] = {
     {"safety_identifier", kBoth | kResponses, ignore},
     {"prompt_cache_key", kBoth | kResponses, ignore},
     {"prompt_cache_options", kResponses, ignore},
-    {"prompt_cache_retention", kResponses, ignore},
+    {"prompt_cache_retention", kBoth | kResponses, ignore},
     {"stream_options", kResponses, ignore},  // only whether events are padded
     {"cache_control", kMessages, ignore},
     {"inference_geo", kMessages, ignore},
     {"speed", kMessages, ignore},
     {"prediction", kChat, ignore},
-    {"parallel_tool_calls", kChat | kResponses, ignore},
+    {"parallel_tool_calls", kResponses, ignore},
     {"request_id", kAll, ignore},
     {"spaces_between_special_tokens", kBoth, ignore},
 };

@@ -131,12 +131,34 @@ Status read_only_mode(const Field& field, std::string_view only) {
   return field.unsupported(str(mode->describe(), " is not supported; only \"", only, "\" is"));
 }
 
-// "none": the template does not see the tools.
+// A word, or {"type": "function", "function": {"name": ...}}.
 Status read_tool_choice(const Field& field, GenerationDraft& draft) {
-  const std::string* word = field.value.as_string();
-  draft.no_tools = word != nullptr && *word == "none";
-  if (field.value.is_null() || (word != nullptr && (*word == "none" || *word == "auto"))) return {};
-  return field.unsupported("no tool can be forced; use \"auto\" or \"none\"");
+  if (field.value.is_null()) return {};
+  GenerateCall& call = draft.request.call;
+  if (const std::string* word = field.value.as_string()) {
+    for (const auto& [name, choice] : {std::pair{"auto", ToolChoice::kAuto},
+                                       {"none", ToolChoice::kNone},
+                                       {"required", ToolChoice::kRequired}}) {
+      if (*word != name) continue;
+      call.tool_choice = choice;
+      return {};
+    }
+    return field.wrong(
+        str(field.value.describe(), R"( is none of "auto", "none", "required" and an object)"));
+  }
+  const JsonValue* type = field.value.find("type");
+  if (type != nullptr && type->as_string() != nullptr && *type->as_string() != "function") {
+    return Field{field.name + ".type", *type}.unsupported(type->describe() +
+                                                          " is not supported; \"function\" is");
+  }
+  const JsonValue* function = field.value.find("function");
+  const JsonValue* name = function == nullptr ? nullptr : function->find("name");
+  if (name == nullptr || name->as_string() == nullptr || name->as_string()->empty()) {
+    return field.mismatch(R"(a word, or {"type": "function", "function": {"name": ...}})");
+  }
+  call.tool_choice = ToolChoice::kRequired;
+  call.required_tool = *name->as_string();
+  return {};
 }
 
 Status read_tools(const Field& field, GenerationDraft& draft) {

@@ -74,15 +74,13 @@ void MessagesWriter::append_start(std::string* out, int, const Usage& usage) {
       "\n\n");
 }
 
-void MessagesWriter::append_text(std::string* out, int, std::string_view text,
-                                 const std::vector<ScoredToken>&, int64_t*, const Ending& ending,
-                                 const Usage*) {
-  if (ending.finish != FinishReason::kNone) ending_ = ending;
-  if (text.empty()) return;
+void MessagesWriter::append_news(std::string* out, const ChoiceNews& news) {
+  if (news.ending.finish != FinishReason::kNone) ending_ = news.ending;
+  if (news.text.empty()) return;
   out->append(
       "event: content_block_delta\n"
       R"(data: {"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":")");
-  append_json_escaped(out, text);
+  append_json_escaped(out, news.text);
   out->append("\"}}\n\n");
 }
 

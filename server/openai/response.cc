@@ -96,14 +96,38 @@ void append_prompt_logprobs(std::string* out,
   out->push_back(']');
 }
 
+// The members of one of "tool_calls".
+void append_call(std::string* out, const ToolCallDelta& call, bool streamed) {
+  if (streamed) {
+    out->append(R"("index":)");
+    append_json(out, int64_t{call.index});
+    out->push_back(',');
+  }
+  if (!call.name.empty()) {
+    out->append(R"("id":)");
+    append_json_string(out, call.id);
+    out->append(R"(,"type":"function","function":{"name":)");
+    append_json_string(out, call.name);
+    out->push_back(',');
+  } else {
+    out->append(R"("function":{)");
+  }
+  out->append(R"("arguments":)");
+  append_json_string(out, call.arguments);
+  out->push_back('}');
+}
+
 void append_choice(std::string* out, const WholeResponse& response, size_t index) {
   const ChoiceResult& choice = response.choices[index];
   out->append(R"({"index":)");
   append_json(out, static_cast<int64_t>(index));
   if (response.head.chat) {
-    out->append(R"(,"message":{"role":"assistant","content":)");
-    append_json_string(out, choice.text);
-    out->append(R"(,"refusal":null})");
+    out->append(R"(,"message":{"role":"assistant",)");
+    const bool only_text = choice.reasoning.empty() && choice.calls.empty();
+    if (choice.text.empty()) out->append(only_text ? R"("content":"",)" : R"("content":null,)");
+    append_answer(out, choice.reasoning, choice.text, choice.calls, /*streamed=*/false);
+    if (!choice.text.empty() || !only_text) out->push_back(',');
+    out->append(R"("refusal":null})");
   } else {
     out->append(R"(,"text":)");
     append_json_string(out, choice.text);
@@ -193,6 +217,27 @@ void append_text_logprobs(std::string* out, const std::vector<ScoredToken>& toke
   out->push_back('}');
 }
 
+void append_answer(std::string* out, std::string_view reasoning, std::string_view text,
+                   const std::vector<ToolCallDelta>& calls, bool streamed) {
+  const char* comma = "";
+  const auto add_text = [&](const char* name, std::string_view value) {
+    if (value.empty()) return;
+    out->append(comma).append(name);
+    append_json_string(out, value);
+    comma = ",";
+  };
+  add_text(R"("reasoning_content":)", reasoning);
+  add_text(R"("content":)", text);
+  if (calls.empty()) return;
+  out->append(comma).append(R"("tool_calls":)");
+  for (size_t i = 0; i < calls.size(); ++i) {
+    out->append(i == 0 ? "[{" : ",{");
+    append_call(out, calls[i], streamed);
+    out->push_back('}');
+  }
+  out->push_back(']');
+}
+
 void append_ending(std::string* out, const Ending& ending) {
   out->append(R"("finish_reason":)");
   switch (ending.finish) {
@@ -200,7 +245,7 @@ void append_ending(std::string* out, const Ending& ending) {
       out->append("null");
       break;
     case FinishReason::kStop:
-      out->append(R"("stop")");
+      out->append(ending.made_calls ? R"("tool_calls")" : R"("stop")");
       break;
     case FinishReason::kLength:
       out->append(R"("length")");

@@ -24,6 +24,7 @@ struct Ending {
   FinishReason finish = FinishReason::kNone;
   std::string stop_string;         // the one that ended it
   std::optional<TokenId> stop_id;  // the id that ended it, if the client had asked for it
+  bool made_calls = false;         // for tools to answer
 };
 
 // A token of a choice's text with its logprob; absent for a prompt's first token, which has none.
@@ -34,8 +35,10 @@ struct ScoredToken {
 
 // One choice of a whole response.
 struct ChoiceResult {
+  std::string reasoning;
   std::string text;
-  std::vector<ScoredToken> tokens;  // if logprobs were asked for
+  std::vector<ToolCallDelta> calls;  // whole ones
+  std::vector<ScoredToken> tokens;   // if logprobs were asked for
   Ending ending;
 };
 
@@ -61,6 +64,10 @@ void append_chat_logprobs(std::string* out, const std::vector<ScoredToken>& toke
 // text, and is moved past the last.
 void append_text_logprobs(std::string* out, const std::vector<ScoredToken>& tokens,
                           int64_t* offset);
+// "reasoning_content":...,"content":...,"tool_calls":[...], without those that are empty; nothing
+// if all are. `streamed`: the calls are pieces, and say which one they belong to.
+void append_answer(std::string* out, std::string_view reasoning, std::string_view text,
+                   const std::vector<ToolCallDelta>& calls, bool streamed);
 // "finish_reason":...,"stop_reason":...
 void append_ending(std::string* out, const Ending& ending);
 // One object for each served name: {"object":"list","data":[...]}.

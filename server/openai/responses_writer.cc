@@ -147,15 +147,13 @@ void ResponsesWriter::append_start(std::string* out, int, const Usage&) {
   out->append(R"(,"part":)").append(part({}, {})).append("}\n\n");
 }
 
-void ResponsesWriter::append_text(std::string* out, int, std::string_view text,
-                                  const std::vector<ScoredToken>& tokens, int64_t*,
-                                  const Ending& ending, const Usage*) {
-  const std::string scores = logprobs_ ? token_scores(tokens) : std::string();
-  keep(text, scores, ending);
-  if (text.empty() && scores.empty()) return;
+void ResponsesWriter::append_news(std::string* out, const ChoiceNews& news) {
+  const std::string scores = logprobs_ ? token_scores(news.tokens) : std::string();
+  keep(news.text, scores, news.ending);
+  if (news.text.empty() && scores.empty()) return;
   open_text_event(out, "response.output_text.delta");
   out->append(R"(,"delta":")");
-  append_json_escaped(out, text);
+  append_json_escaped(out, news.text);
   out->append(R"(","logprobs":[)").append(scores).append("]}\n\n");
 }
 

@@ -23,9 +23,7 @@ class ResponsesWriter final : public ResponseWriter {
 
   std::string whole(const WholeResponse& response) override;
   void append_start(std::string* out, int choice, const Usage& usage) override;
-  void append_text(std::string* out, int choice, std::string_view text,
-                   const std::vector<ScoredToken>& tokens, int64_t* offset, const Ending& ending,
-                   const Usage* usage) override;
+  void append_news(std::string* out, const ChoiceNews& news) override;
   void append_end(std::string* out, const Usage& usage) override;
   void append_error(std::string* out, const Status& error) override;
 

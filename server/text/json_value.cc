@@ -1,9 +1,11 @@
 // JsonValue's parser: nlohmann's SAX events into our own tree, with the bounds checked on the way.
 #include "server/text/json_value.h"
 
+#include <charconv>
 #include <limits>
 #include <nlohmann/json.hpp>
 #include <unordered_set>
+#include <utility>
 
 #include "base/text.h"
 #include "server/text/json_text.h"
@@ -118,6 +120,37 @@ Result<JsonValue> JsonValue::parse(std::string_view text) {
     return invalid_argument(str("not valid JSON: ", builder.error()));
   }
   return std::move(builder.root());
+}
+
+void append_json(std::string* out, const JsonValue& value) {
+  const char* comma = "";
+  if (const std::string* text = value.as_string()) {
+    append_json_string(out, *text);
+  } else if (const JsonValue::Array* array = value.as_array()) {
+    out->push_back('[');
+    for (const JsonValue& item : *array) {
+      out->append(std::exchange(comma, ","));
+      append_json(out, item);
+    }
+    out->push_back(']');
+  } else if (const JsonValue::Object* object = value.as_object()) {
+    out->push_back('{');
+    for (const auto& [name, member] : *object) {
+      out->append(std::exchange(comma, ","));
+      append_json_string(out, name);
+      out->push_back(':');
+      append_json(out, member);
+    }
+    out->push_back('}');
+  } else if (const double* number = value.as_float()) {
+    char buffer[32];
+    out->append(buffer, std::to_chars(buffer, buffer + sizeof buffer, *number).ptr);
+  } else if (const int64_t* integer = value.as_integer()) {
+    append_json(out, *integer);
+  } else {
+    const bool* flag = value.as_bool();
+    out->append(flag == nullptr ? "null" : *flag ? "true" : "false");
+  }
 }
 
 const JsonValue* JsonValue::find(std::string_view key) const {

@@ -54,4 +54,8 @@ class JsonValue {
   std::variant<std::monostate, bool, int64_t, double, std::string, Array, Object> value_;
 };
 
+// Appends `value` as JSON, its members in their order. Strings are repaired as append_json_string
+// does.
+void append_json(std::string* out, const JsonValue& value);
+
 }  // namespace sluice

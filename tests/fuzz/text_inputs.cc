@@ -7,6 +7,7 @@
 #include <string_view>
 #include <vector>
 
+#include "server/text/answer/answer_parser.h"
 #include "server/text/chat_template.h"
 #include "server/text/detokenizer.h"
 #include "server/text/hf/tokenizer_json.h"
@@ -124,6 +125,50 @@ void load_tokenizer_file(std::string_view input) {
   }
 }
 
+// Reasoning, text and calls, each joined: what a client that reads a stream puts together.
+std::string take_apart(const AnswerParserOptions& options, const std::vector<std::string>& pieces) {
+  AnswerParser parser(options);
+  AnswerParts parts;
+  std::string out;
+  auto kind = AnswerPart::Kind::kText;
+  const auto take = [&] {
+    for (const AnswerPart& part : parts.take()) {
+      require(!find_invalid_utf8(part.text));
+      require(part.kind == AnswerPart::Kind::kCall || part.name.empty());
+      if (part.kind != kind || !part.name.empty()) out += static_cast<char>(part.kind);
+      kind = part.kind;
+      out += part.name + part.text;
+    }
+  };
+  for (const std::string& piece : pieces) {
+    parser.push(piece, parts);
+    take();
+  }
+  parser.finish(parts);
+  take();
+  return out;
+}
+
+void read_answer(std::string_view input) {
+  if (input.empty()) return;
+  const auto choice = static_cast<unsigned char>(input.front());
+  constexpr const char* kCalls[] = {"", "hermes", "mistral", "llama3_json", "pythonic"};
+  constexpr const char* kReasoning[] = {"", "qwen3", "deepseek_r1", "granite"};
+  AnswerParserOptions options;
+  options.calls = find_call_syntax(kCalls[choice % 5]);
+  options.reasoning = find_reasoning_syntax(kReasoning[choice / 5 % 4]);
+  options.reasoning_opened = choice / 20 % 2 == 1;
+  options.parallel_calls = choice / 40 % 2 == 0;
+  options.tools = {"f"};
+  std::vector<std::string> pieces = split(input.substr(1), '\1');
+  std::string whole;
+  for (std::string& piece : pieces) {
+    piece = to_valid_utf8(piece);
+    whole += piece;
+  }
+  require(take_apart(options, pieces) == take_apart(options, {whole}));
+}
+
 }  // namespace
 
 void read_text_input(std::span<const std::byte> input) {
@@ -132,6 +177,8 @@ void read_text_input(std::span<const std::byte> input) {
   switch (std::to_integer<char>(input[0])) {
     case 'd':
       return stream_text(rest);
+    case 'a':
+      return read_answer(rest);
     case 'j':
       return render_template(rest);
     case 'm':

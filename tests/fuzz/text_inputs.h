@@ -9,6 +9,7 @@ namespace sluice {
 // The first byte chooses; anything else is ignored. Aborts when a property does not hold.
 //   'd'  detokenizer and stop strings: stops separated by \1, then \0, then the text of the tokens,
 //        separated by \1; any bytes
+//   'a'  an answer of a model: a byte that chooses the parsers, then its pieces, separated by \1
 //   'j'  a chat template, then \0, then a message's content
 //   'm'  a tokenizer.model, which then encodes and decodes
 //   't'  a tokenizer.json, then \0, then a text, which is encoded and decoded

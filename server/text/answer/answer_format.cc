@@ -3,6 +3,8 @@
 
 #include <initializer_list>
 
+#include "base/check.h"
+
 namespace sluice {
 namespace {
 
@@ -19,10 +21,14 @@ void add_controls(std::initializer_list<std::string_view> markers, const Tokeniz
 AnswerFormat make_answer_format(const AnswerFormatOptions& options, std::string_view chat_template,
                                 const Tokenizer& tokenizer) {
   AnswerFormat format;
+  format.auto_calls = options.auto_calls;
   format.calls =
       options.calls == "auto" ? call_syntax_of(chat_template) : find_call_syntax(options.calls);
   format.reasoning = options.reasoning == "auto" ? reasoning_syntax_of(chat_template)
                                                  : find_reasoning_syntax(options.reasoning);
+  SLUICE_CHECK(format.calls != nullptr || options.calls == "auto" || options.calls == "none");
+  SLUICE_CHECK(format.reasoning != nullptr || options.reasoning == "auto" ||
+               options.reasoning == "none");
   if (format.calls != nullptr) {
     for (const CallSyntax::Markers& markers : format.calls->markers) {
       add_controls({markers.begin, markers.end}, tokenizer, format.call_tokens);

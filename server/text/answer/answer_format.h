@@ -15,11 +15,13 @@ namespace sluice {
 struct AnswerFormatOptions {
   std::string calls = "none";
   std::string reasoning = "none";
+  bool auto_calls = true;  // else only calls that a request forces are looked for
 };
 
 struct AnswerFormat {
   const CallSyntax* calls = nullptr;           // null: calls stay text
   const ReasoningSyntax* reasoning = nullptr;  // null: reasoning stays text
+  bool auto_calls = true;                      // as in the options
   // Markers that are control tokens, which have text where they are looked for.
   std::vector<TokenId> call_tokens, reasoning_tokens;
 };

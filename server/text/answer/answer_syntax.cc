@@ -64,13 +64,6 @@ auto* find_by_name(const Table& table, std::string_view name) {
   return static_cast<decltype(&table[0])>(nullptr);
 }
 
-template <typename Table>
-std::vector<std::string_view> names_of(const Table& table) {
-  std::vector<std::string_view> names;
-  for (const auto& syntax : table) names.push_back(syntax.name);
-  return names;
-}
-
 template <size_t N>
 std::string_view first_trace(const Trace (&traces)[N], std::string_view chat_template) {
   const auto has = [&](std::string_view what) {
@@ -90,8 +83,6 @@ const CallSyntax* find_call_syntax(std::string_view name) {
 const ReasoningSyntax* find_reasoning_syntax(std::string_view name) {
   return find_by_name(kReasoningSyntaxes, name);
 }
-std::vector<std::string_view> call_syntax_names() { return names_of(kCallSyntaxes); }
-std::vector<std::string_view> reasoning_syntax_names() { return names_of(kReasoningSyntaxes); }
 
 const CallSyntax* call_syntax_of(std::string_view chat_template) {
   return find_call_syntax(first_trace(kCallTraces, chat_template));

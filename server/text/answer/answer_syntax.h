@@ -3,7 +3,6 @@
 
 #include <array>
 #include <string_view>
-#include <vector>
 
 namespace sluice {
 
@@ -37,8 +36,6 @@ struct ReasoningSyntax {
 // The syntax of that name; null: there is none.
 const CallSyntax* find_call_syntax(std::string_view name);
 const ReasoningSyntax* find_reasoning_syntax(std::string_view name);
-std::vector<std::string_view> call_syntax_names();
-std::vector<std::string_view> reasoning_syntax_names();
 
 // The one that a chat template's source shows; null: it shows none that is known.
 const CallSyntax* call_syntax_of(std::string_view chat_template);

@@ -26,6 +26,68 @@ TEST(CallMessages, ARequestWithoutFieldsTakesTheDefaults) {
   EXPECT_FALSE(call.include_stop_str_in_output);
 }
 
+TEST(CallMessages, ToolsArriveAsOpenAiWritesThem) {
+  v1::GenerateRequest request;
+  v1::Chat& chat = *request.mutable_chat();
+  v1::Tool& tool = *chat.add_tools();
+  tool.set_name("f");
+  tool.set_parameters_json(R"({"type":"object"})");
+  tool.set_strict(true);
+  chat.set_tool_choice(v1::TOOL_CHOICE_REQUIRED);
+  chat.set_required_tool("f");
+  chat.set_parallel_tool_calls(false);
+  v1::ChatMessage& made = *chat.add_messages();
+  made.set_role("assistant");
+  v1::ToolCall& old = *made.add_tool_calls();
+  old.set_id("1");
+  old.set_name("f");
+  old.set_arguments(R"({"x":[1]})");
+  v1::ChatMessage& answer = *chat.add_messages();
+  answer.set_role("tool");
+  answer.set_tool_call_id("1");
+  const GenerateCall call = to_call(request, SamplingParams()).value();
+  const auto as_text = [](const JsonValue& value) {
+    std::string out;
+    append_json(&out, value);
+    return out;
+  };
+  EXPECT_EQ(as_text(*call.tools),
+            R"([{"type":"function","function":{"name":"f","description":"",)"
+            R"("parameters":{"type":"object"},"strict":true}}])");
+  EXPECT_EQ(call.tool_choice, ToolChoice::kRequired);
+  EXPECT_EQ(call.required_tool, "f");
+  EXPECT_FALSE(call.parallel_tool_calls);
+  const auto& messages = std::get<std::vector<ChatMessage>>(call.prompt);
+  EXPECT_FALSE(messages[0].has_content);
+  EXPECT_EQ(as_text(*messages[0].more),
+            R"({"tool_calls":[{"id":"1","type":"function",)"
+            R"("function":{"name":"f","arguments":{"x":[1]}}}]})");
+  EXPECT_EQ(as_text(*messages[1].more), R"({"tool_call_id":"1"})");
+
+  old.set_arguments("[");
+  EXPECT_EQ(to_call(request, SamplingParams()).status().field(),
+            "messages[0].tool_calls[0].arguments");
+  tool.set_parameters_json("[");
+  old.set_arguments("{}");
+  EXPECT_EQ(to_call(request, SamplingParams()).status().field(), "chat.tools[0].parameters_json");
+}
+
+TEST(CallMessages, AnswersCarryReasoningAndCalls) {
+  TextDelta delta;
+  delta.reasoning = "Hm";
+  delta.calls = {{2, "id", "f", "{"}};
+  delta.finish = FinishReason::kStop;
+  delta.made_calls = true;
+  v1::GenerateResponse response;
+  add_choice(delta, {}, &response);
+  const v1::ChoiceDelta& choice = response.choices(0);
+  EXPECT_EQ(choice.reasoning(), "Hm");
+  EXPECT_EQ(choice.tool_calls(0).index(), 2);
+  EXPECT_EQ(choice.tool_calls(0).id() + choice.tool_calls(0).name(), "idf");
+  EXPECT_EQ(choice.tool_calls(0).arguments(), "{");
+  EXPECT_EQ(choice.finish_reason(), v1::FINISH_REASON_TOOL_CALLS);
+}
+
 TEST(CallMessages, EveryFieldArrives) {
   v1::GenerateRequest request;
   request.mutable_token_ids()->add_ids(5);

@@ -131,8 +131,6 @@ constexpr BadInput kUnsupportedEverywhere[] = {
 
 constexpr BadInput kUnsupportedInChat[] = {
     {R"("functions":[{}])", "functions", "not supported"},
-    {R"("tool_choice":"required")", "tool_choice", "no tool can be forced"},
-    {R"("tool_choice":{"type":"function"})", "tool_choice", "no tool can be forced"},
     {R"("audio":{"voice":"x"})", "audio", "not supported"},
     {R"("modalities":["text","audio"])", "modalities", "only [\"text\"]"},
     {R"("echo":true)", "echo", "not supported"},
@@ -373,43 +371,6 @@ TEST(ApiRequest, ReadsTokenizeAndDetokenize) {
   EXPECT_FALSE(parse_tokenize_request(R"({"prompt":[1]})").ok());
   EXPECT_FALSE(parse_detokenize_request("{}").ok());
   EXPECT_FALSE(parse_detokenize_request(R"({"tokens":"x"})").ok());
-}
-
-TEST(ChatRequest, ToolsReachTheTemplate) {
-  const auto parsed = parse_chat_request(
-      R"({"messages":[{"role":"user","content":"q"},
-          {"role":"assistant","content":null,"tool_calls":[{"id":"1","type":"function",
-           "function":{"name":"f","arguments":"{\"x\": [1]}"}}]},
-          {"role":"tool","content":"r","tool_call_id":"1"}],
-          "tools":[{"type":"function","function":{"name":"f"}}],"tool_choice":"auto",
-          "chat_template_kwargs":{"enable_thinking":false},"continue_final_message":true})",
-      {});
-  ASSERT_TRUE(parsed.ok()) << parsed.status().message();
-  EXPECT_EQ(parsed->call.tools->as_array()->size(), 1U);
-  EXPECT_EQ(*parsed->call.template_variables->find("enable_thinking")->as_bool(), false);
-  EXPECT_TRUE(parsed->call.continue_final_message);
-  const auto& messages = std::get<std::vector<ChatMessage>>(parsed->prompts[0]);
-  EXPECT_EQ(messages[0].more, nullptr);
-  EXPECT_FALSE(messages[1].has_content);
-  const JsonValue& call = (*messages[1].more->find("tool_calls")->as_array())[0];
-  EXPECT_EQ(call.find("function")->find("arguments")->find("x")->as_array()->size(), 1U);
-  EXPECT_EQ(*messages[2].more->find("tool_call_id")->as_string(), "1");
-}
-
-TEST(ChatRequest, WhatIsWrongWithToolsIsNamed) {
-  const auto refusal = [](const std::string& rest) {
-    return parse_chat_request(R"({"messages":[{"role":"user","content":"q")" + rest, {})
-        .status()
-        .field();
-  };
-  EXPECT_EQ(refusal(R"(,"tool_calls":[{"function":{"arguments":"{"}}]}]})"),
-            "messages[0].tool_calls[0].function.arguments");
-  EXPECT_EQ(refusal(R"(,"tool_calls":{}}]})"), "messages[0].tool_calls");
-  EXPECT_EQ(refusal(R"(,"tool_calls":[1]}]})"), "messages[0].tool_calls[0]");
-  EXPECT_EQ(refusal(R"(,"tool_call_id":1}]})"), "messages[0].tool_call_id");
-  EXPECT_EQ(refusal(R"(}],"tools":{}})"), "tools");
-  EXPECT_EQ(refusal(R"(}],"tools":["f"]})"), "tools[0]");
-  EXPECT_EQ(refusal(R"(}],"chat_template_kwargs":[1]})"), "chat_template_kwargs");
 }
 
 }  // namespace

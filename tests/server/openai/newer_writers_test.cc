@@ -45,18 +45,19 @@ std::vector<std::string> types_of(const std::vector<Event>& events) {
 
 std::string stream_of(ResponseWriter& writer, const Ending& ending) {
   std::string out;
-  int64_t offset = 0;
   writer.append_start(&out, 0, {5, 0, 2});
-  writer.append_text(&out, 0, "a\n", {}, &offset, {}, nullptr);
-  writer.append_text(&out, 0, "b", {}, &offset, {}, nullptr);
-  writer.append_text(&out, 0, "", {}, &offset, ending, nullptr);
+  writer.append_news(&out, {.text = "a\n", .calls = {}, .tokens = {}});
+  writer.append_news(&out, {.text = "b", .calls = {}, .tokens = {}});
+  writer.append_news(&out, {.calls = {}, .tokens = {}, .ending = ending});
   writer.append_end(&out, {5, 3, 2});
   return out;
 }
 
 WholeResponse whole_of(std::string text, const Ending& ending) {
   WholeResponse out;
-  out.choices.push_back({std::move(text), {}, ending});
+  out.choices.resize(1);
+  out.choices[0].text = std::move(text);
+  out.choices[0].ending = ending;
   out.usage = {5, 3, 2};
   return out;
 }
@@ -137,10 +138,9 @@ TEST(ResponsesWriter, KeepsTheScoresForTheLastEvents) {
   score.text = score.bytes = "a";
   score.logprob = -0.5F;
   std::string out;
-  int64_t offset = 0;
   writer.append_start(&out, 0, {});
   for (int i = 0; i < 2; ++i)
-    writer.append_text(&out, 0, "a", {{"a", score}}, &offset, {}, nullptr);
+    writer.append_news(&out, {.text = "a", .calls = {}, .tokens = {{"a", score}}});
   writer.append_end(&out, {});
   const std::vector<Event> events = events_of(out);
   EXPECT_EQ(events[4].data.find("logprobs")->as_array()->size(), 1U);

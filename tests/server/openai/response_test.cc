@@ -101,20 +101,19 @@ TEST(CompletionWriter, WritesAChatsEvents) {
       R"(data: {"id":"chatcmpl-1","object":"chat.completion.chunk","created":12,"model":"tiny",)"
       R"("system_fingerprint":null,"choices":[)";
   std::string out;
-  int64_t offset = 0;
   chunks.append_start(&out, 1, {});
   EXPECT_EQ(out, prefix +
                      R"({"index":1,"delta":{"role":"assistant","content":""},"logprobs":null,)" +
                      R"("finish_reason":null}],"usage":null})" + "\n\n");
   out.clear();
-  chunks.append_text(&out, 1, "x\ny", {}, &offset, {}, nullptr);
+  chunks.append_news(&out, {.choice = 1, .text = "x\ny", .calls = {}, .tokens = {}});
   EXPECT_EQ(out, prefix + R"({"index":1,"delta":{"content":"x\ny"},"logprobs":null,)" +
                      R"("finish_reason":null}],"usage":null})" + "\n\n");
   out.clear();
   Ending ending;
   ending.finish = FinishReason::kStop;
   ending.stop_id = 7;
-  chunks.append_text(&out, 0, "", {}, &offset, ending, nullptr);
+  chunks.append_news(&out, {.calls = {}, .tokens = {}, .ending = ending});
   EXPECT_EQ(out, prefix + R"({"index":0,"delta":{},"logprobs":null,"finish_reason":"stop",)" +
                      R"("stop_reason":7}],"usage":null})" + "\n\n");
   out.clear();
@@ -124,11 +123,46 @@ TEST(CompletionWriter, WritesAChatsEvents) {
                      R"("prompt_tokens_details":{"cached_tokens":0}}})" + "\n\ndata: [DONE]\n\n");
 }
 
+TEST(Response, WritesReasoningAndCalls) {
+  WholeResponse response = one_choice(true);
+  ChoiceResult& choice = response.choices[0];
+  choice.text.clear();
+  choice.reasoning = "Hm";
+  choice.calls = {{0, "call_1", "f", R"({"a":1})"}};
+  choice.ending.made_calls = true;
+  const std::string out = whole_response(response);
+  EXPECT_NE(out.find(R"("message":{"role":"assistant","content":null,"reasoning_content":"Hm",)"
+                     R"("tool_calls":[{"id":"call_1","type":"function","function":{"name":"f",)"
+                     R"("arguments":"{\"a\":1}"}}],"refusal":null},"logprobs":null,)"
+                     R"("finish_reason":"tool_calls")"),
+            std::string::npos)
+      << out;
+}
+
+TEST(CompletionWriter, WritesReasoningAndCallsInPieces) {
+  CompletionWriter writer(head_of(true), false, false);
+  const auto delta = [&](const ChoiceNews& news) {
+    std::string out;
+    writer.append_news(&out, news);
+    const JsonValue event = JsonValue::parse(out.substr(6)).value();
+    const size_t begin = out.find(R"("delta":)") + 8;
+    return out.substr(begin, out.find(R"(,"logprobs")") - begin);
+  };
+  EXPECT_EQ(delta({.reasoning = "Hm", .calls = {}, .tokens = {}}), R"({"reasoning_content":"Hm"})");
+  EXPECT_EQ(delta({.text = "a", .calls = {{1, "call_1", "f", "{"}}, .tokens = {}}),
+            R"({"content":"a","tool_calls":[{"index":1,"id":"call_1","type":"function",)"
+            R"("function":{"name":"f","arguments":"{"}}]})");
+  EXPECT_EQ(delta({.calls = {{1, {}, {}, "}"}}, .tokens = {}}),
+            R"({"tool_calls":[{"index":1,"function":{"arguments":"}"}}]})");
+  EXPECT_EQ(delta({.calls = {}, .tokens = {}}), R"({"content":""})");
+}
+
 TEST(CompletionWriter, WritesACompletionsEventsWithLogprobs) {
   CompletionWriter chunks(head_of(false), true, false);
   std::string out;
   int64_t offset = 4;
-  chunks.append_text(&out, 0, "b", {scored("b", 5, -1.5F)}, &offset, {}, nullptr);
+  chunks.append_news(
+      &out, {.text = "b", .calls = {}, .tokens = {scored("b", 5, -1.5F)}, .offset = &offset});
   EXPECT_NE(out.find(R"("choices":[{"index":0,"text":"b","logprobs":{"text_offset":[4],)"),
             std::string::npos)
       << out;

@@ -140,5 +140,14 @@ TEST(JsonText, WritesNumbersThatJsonHas) {
   EXPECT_EQ(out, "-9223372036854775808");
 }
 
+TEST(JsonText, WritesValuesAsTheyWereRead) {
+  for (const char* text : {"null", "true", "-5", "1.5", "1e+300", "\"a\\n\"", "[]", "{}",
+                           R"([1,[true,null],{"b":{},"a":"x"}])"}) {
+    std::string out;
+    append_json(&out, JsonValue::parse(text).value());
+    EXPECT_EQ(out, text);
+  }
+}
+
 }  // namespace
 }  // namespace sluice
