@@ -67,7 +67,8 @@ bool is_strict(const JsonValue& tool) {
   return strict != nullptr && strict->as_bool() != nullptr && *strict->as_bool();
 }
 
-// One tool's calls. A tool without parameters takes none.
+// One tool's calls. A tool without parameters takes none. White space is bounded, as nothing else
+// ends what a small model likes to repeat.
 std::string tag_of(const JsonValue& tool, const CallForm& form, bool with_schema) {
   const JsonValue& function = *tool.find("function");
   const JsonValue* parameters = function.find("parameters");
@@ -80,8 +81,8 @@ std::string tag_of(const JsonValue& tool, const CallForm& form, bool with_schema
   }
   const std::string begin = str(form.begin, *function.find("name")->as_string(), form.then);
   return str(R"({"type":"tag","begin":)", quoted(begin),
-             R"(,"content":{"type":"json_schema","json_schema":)", schema, R"(},"end":)",
-             quoted(form.end), "}");
+             R"(,"content":{"type":"json_schema","max_whitespace_cnt":2,"json_schema":)", schema,
+             R"(},"end":)", quoted(form.end), "}");
 }
 
 // Nothing but calls: one or more, of one tool or any.

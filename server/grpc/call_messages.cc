@@ -16,7 +16,21 @@ std::vector<TokenId> ids_of(const Ids& ids) {
   return {ids.begin(), ids.end()};
 }
 
-JsonValue object_of(JsonValue::Object members) { return JsonValue(std::move(members)); }
+template <typename T>
+void add(JsonValue::Object& object, const char* name, T value) {
+  auto& [key, member] = object.emplace_back();
+  key = name;
+  member.set(std::move(value));
+}
+
+// {"type": "function", "function": {...}}, and an id before it if there is one.
+void add_function(const std::string& id, JsonValue::Object function, JsonValue::Array& out) {
+  JsonValue::Object object;
+  if (!id.empty()) add(object, "id", id);
+  add(object, "type", std::string("function"));
+  add(object, "function", std::move(function));
+  out.emplace_back().set(std::move(object));
+}
 
 // What the template sees of calls and of what answers them, as OpenAI writes it.
 Status add_tool_members(const v1::ChatMessage& message, const std::string& field,
@@ -30,21 +44,17 @@ Status add_tool_members(const v1::ChatMessage& message, const std::string& field
       return invalid_argument(name + " must hold a JSON object, as text", name);
     }
     JsonValue::Object function;
-    function.emplace_back("name", JsonValue(call.name()));
+    add(function, "name", call.name());
     function.emplace_back("arguments", std::move(arguments).value());
-    JsonValue::Object made;
-    made.emplace_back("id", JsonValue(call.id()));
-    made.emplace_back("type", JsonValue(std::string("function")));
-    made.emplace_back("function", object_of(std::move(function)));
-    calls.push_back(object_of(std::move(made)));
+    add_function(call.id(), std::move(function), calls);
   }
   out.has_content = calls.empty() || !out.content.empty();
-  if (!calls.empty()) more.emplace_back("tool_calls", JsonValue(std::move(calls)));
+  if (!calls.empty()) add(more, "tool_calls", std::move(calls));
   if (!message.tool_call_id().empty()) {
-    more.emplace_back("tool_call_id", JsonValue(message.tool_call_id()));
+    add(more, "tool_call_id", message.tool_call_id());
   }
   if (!message.reasoning().empty()) {
-    more.emplace_back("reasoning_content", JsonValue(message.reasoning()));
+    add(more, "reasoning_content", message.reasoning());
   }
   if (!more.empty()) out.more = std::make_shared<const JsonValue>(std::move(more));
   return {};
@@ -55,19 +65,16 @@ Result<std::shared_ptr<const JsonValue>> tools_of(const v1::Chat& chat) {
   JsonValue::Array tools;
   for (const v1::Tool& tool : chat.tools()) {
     JsonValue::Object function;
-    function.emplace_back("name", JsonValue(tool.name()));
-    function.emplace_back("description", JsonValue(tool.description()));
+    add(function, "name", tool.name());
+    add(function, "description", tool.description());
     if (!tool.parameters_json().empty()) {
       Result<JsonValue> schema = JsonValue::parse(tool.parameters_json());
       const std::string field = str("chat.tools[", tools.size(), "].parameters_json");
       if (!schema.ok()) return invalid_argument(field + ": " + schema.status().message(), field);
       function.emplace_back("parameters", std::move(schema).value());
     }
-    if (tool.strict()) function.emplace_back("strict", JsonValue(true));
-    JsonValue::Object made;
-    made.emplace_back("type", JsonValue(std::string("function")));
-    made.emplace_back("function", object_of(std::move(function)));
-    tools.push_back(object_of(std::move(made)));
+    if (tool.strict()) add(function, "strict", true);
+    add_function({}, std::move(function), tools);
   }
   if (tools.empty()) return std::shared_ptr<const JsonValue>();
   return std::make_shared<const JsonValue>(std::move(tools));

@@ -46,7 +46,8 @@ constexpr std::string_view kSchemas = R"json(
   "id":{"type":"string"},"object":{"const":"chat.completion"},"created":{"type":"integer"},"model":{"type":"string"},
   "usage":{"$ref":"#/components/schemas/Usage"},"choices":{"type":"array","items":{"type":"object",
     "required":["index","message","finish_reason"],"properties":{"index":{"type":"integer"},
-      "message":{"type":"object","required":["role","content"],"properties":{"role":{"const":"assistant"},"content":{"type":["string","null"]}}},
+      "message":{"type":"object","required":["role","content"],"properties":{"role":{"const":"assistant"},"content":{"type":["string","null"]},
+        "reasoning_content":{"type":"string"},"tool_calls":{"type":"array","items":{"type":"object","required":["id","type","function"]}}}},
       "logprobs":{"type":["object","null"]},"finish_reason":{"$ref":"#/components/schemas/FinishReason"}}}}}},
 "Completion":{"type":"object","required":["id","object","created","model","choices","usage"],"properties":{
   "id":{"type":"string"},"object":{"const":"text_completion"},"created":{"type":"integer"},"model":{"type":"string"},

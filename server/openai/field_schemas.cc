@@ -94,8 +94,18 @@ constexpr Row kRows[] = {
                  R"("properties":{"type":{"const":"disabled"}}}]})"},
     {"modalities",
      R"({"anyOf":[{"enum":["text",null]},{"type":"array","items":{"const":"text"}}]})"},
-    {"tools", R"({"type":["array","null"],"items":{"type":"object"}})"},
-    {"tool_choice", R"({"enum":["auto","none",null]})"},
+    {"tools", R"({"type":["array","null"],"maxItems":128,"items":{"type":"object",)"
+              R"("required":["type","function"],"properties":{"type":{"const":"function"},)"
+              R"("function":{"type":"object","required":["name"],"properties":{)"
+              R"("name":{"type":"string","pattern":"^[A-Za-z0-9_.-]{1,128}$"},)"
+              R"("parameters":{"type":["object","null"]},"strict":{"type":["boolean","null"]}}}}},)"
+              R"("description":"no two of one name"})"},
+    {"tool_choice", R"({"anyOf":[{"enum":["auto","none","required",null]},{"type":"object",)"
+                    R"("required":["type","function"],"properties":{"type":{"const":"function"},)"
+                    R"("function":{"type":"object","required":["name"],)"
+                    R"("properties":{"name":{"type":"string","minLength":1}}}}}],)"
+                    R"("description":"one of the names in tools"})"},
+    {"parallel_tool_calls", kFlag, Protocol::kChat},
     {"min_tokens", R"({"type":["integer","null"],"minimum":0,"description":"at most max_tokens"})"},
     {"ignore_eos", kFlag},
     {"stop_token_ids", kIds},

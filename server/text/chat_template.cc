@@ -53,18 +53,19 @@ jinja::Variables make_variables(const std::vector<TemplateMessage>& messages,
   const jinja::Value none{jinja::Value::None{}};
   jinja::Variables variables = {{"messages", jinja::make_list(std::move(values))},
                                 {"add_generation_prompt", {options.add_generation_prompt}},
-                                {"tools", options.tools ? user_value(*options.tools) : none},
-                                {"documents", none}};
+                                {"tools", options.tools ? user_value(*options.tools) : none}};
   for (const auto& [name, spelling] :
        {std::pair{"bos_token", options.bos_token}, std::pair{"eos_token", options.eos_token},
         std::pair{"unk_token", options.unk_token}}) {
     if (spelling.empty()) continue;
     variables.emplace_back(name, jinja::make_text(spelling, /*from_user=*/false));
   }
-  if (options.variables == nullptr) return variables;
-  for (const auto& [name, value] : *options.variables->as_object()) {
-    variables.emplace_back(name, user_value(value));
+  if (options.variables != nullptr) {
+    for (const auto& [name, value] : *options.variables->as_object()) {
+      variables.emplace_back(name, user_value(value));
+    }
   }
+  variables.emplace_back("documents", none);  // templates ask whether there are some
   return variables;
 }
 

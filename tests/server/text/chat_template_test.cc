@@ -316,6 +316,22 @@ TEST(ChatTemplate, ShortTemplatesCannotAskForMuch) {
   }
 }
 
+TEST(ChatTemplate, ClientsChooseWhatTemplatesOfferAndNotWhoSpeaks) {
+  const Result<ChatTemplate> compiled = ChatTemplate::compile(
+      "{{ documents[0].text if documents else 'none' }} {{ messages is string }} {{ effort }}");
+  ASSERT_TRUE(compiled.ok());
+  const JsonValue variables =
+      JsonValue::parse(R"({"documents": [{"text": "a"}], "messages": "b", "effort": "low"})")
+          .value();
+  ChatTemplateOptions options;
+  const auto prompt = [&] {
+    return compiled->render({}, options, bytes_and_controls())->pieces.at(0).text;
+  };
+  EXPECT_EQ(prompt(), "none False ");
+  options.variables = &variables;
+  EXPECT_EQ(prompt(), "a False low");
+}
+
 TEST(ChatTemplate, AContinuedMessageEndsThePrompt) {
   const Result<ChatTemplate> compiled = ChatTemplate::compile(
       "{% for m in messages %}<{{ m.role }}>{{ m.content | trim }}</s>{% endfor %}");
