@@ -138,6 +138,12 @@ TensorView DecoderModel::branch_input(const TensorView& norm, bool is_first, Ten
   return hidden;
 }
 
+AttendOptions DecoderModel::attend_options(int layer) const {
+  return {.scale = attention_scale_,
+          .window = config_.window_of(layer),
+          .soft_cap = config_.attention_soft_cap};
+}
+
 void DecoderModel::attend(int layer, TensorView input, TensorView attended,
                           const RaggedBatchView& batch, const KvStorage& storage,
                           AttentionPolicy& attention, const Workspace& workspace) const {
@@ -158,7 +164,7 @@ void DecoderModel::attend(int layer, TensorView input, TensorView attended,
   }
   const RopeTable& rope = weights_.ropes[static_cast<size_t>(c.rope_of(layer))];
   backend_.rope_append_kv(qkv, c.num_heads, rope, batch, kv);
-  backend_.attend(attended, q, c.num_heads, {.scale = attention_scale_}, batch, kv,
+  backend_.attend(attended, q, c.num_heads, attend_options(layer), batch, kv,
                   attention.select(layer, q, batch, kv));
 }
 
@@ -222,6 +228,7 @@ void DecoderModel::mlp(const LayerWeights& layer, TensorView input, TensorView h
 
 void DecoderModel::lm_head(TensorView logits, TensorView states) const {
   backend_.gemm(logits, states, weights_.lm_head ? *weights_.lm_head : weights_.embedding);
+  if (config_.logit_soft_cap > 0) backend_.soft_cap(logits, config_.logit_soft_cap);
 }
 
 }  // namespace sluice

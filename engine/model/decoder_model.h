@@ -97,7 +97,8 @@ class DecoderModel {
   TensorView forward(const RaggedBatchView& batch, const KvStorage& storage,
                      AttentionPolicy& attention, Workspace& workspace) const;
 
-  // logits[i, :] = states[i, :] * head^T      logits [n, vocab] f32; states: rows of forward()'s
+  // logits[i, :] = states[i, :] * head^T, under the soft cap if there is one      logits [n, vocab]
+  // f32; states: rows of forward()'s
   void lm_head(TensorView logits, TensorView states) const;
 
  private:
@@ -105,6 +106,7 @@ class DecoderModel {
   // branch's output, in `hidden`, to the residual where there was one.
   TensorView branch_input(const TensorView& norm, bool is_first, TensorView residual,
                           TensorView hidden) const;
+  AttendOptions attend_options(int layer) const;
   // attended <- the attention's output, before its projection.
   void attend(int layer, TensorView input, TensorView attended, const RaggedBatchView& batch,
               const KvStorage& storage, AttentionPolicy& attention,

@@ -2,6 +2,7 @@
 // named. The end of this file is the place to add one (README.md).
 #include "engine/model/families.h"
 
+#include <algorithm>
 #include <cmath>
 #include <optional>
 
@@ -22,9 +23,6 @@ void refuse_unsupported(ConfigFields& fields) {
   for (const char* key : {"num_local_experts", "num_experts", "n_routed_experts"}) {
     if (fields.has(key)) fields.refuse(key, "mixtures of experts are not supported");
   }
-  for (const char* key : {"attn_logit_softcapping", "final_logit_softcapping"}) {
-    if (fields.has(key)) fields.refuse(key, "soft caps are not supported");
-  }
 }
 
 DType read_dtype(ConfigFields& fields) {
@@ -43,12 +41,31 @@ void expect_activation(ConfigFields& fields, const char* key, const std::string&
     fields.refuse(str(key, " is \"", shown(*act), "\"; only \"", expected, "\" is supported"));
 }
 
-// Layers with a window see all keys as long as no sequence is longer than it.
-void limit_to_window(ConfigFields& fields, ModelConfig& config) {
-  const std::optional<int64_t> window = fields.integer("sliding_window");
-  if (!window) return;
-  if (*window < 1) return fields.refuse("sliding_window", "expected at least 1");
-  config.limit_positions(*window, "sliding_window is that long, and sliding is not supported");
+// The window and the layers that have it: as layer_types says, else those of which `is_windowed` is
+// true.
+template <typename IsWindowed>
+void read_window(ConfigFields& fields, ModelConfig& config, IsWindowed&& is_windowed) {
+  if (!fields.has("sliding_window")) return;
+  config.window = fields.number("sliding_window");
+  if (config.window < 1) return fields.refuse("sliding_window", "expected at least 1");
+  for (const std::string& type : fields.texts("layer_types"))
+    config.windowed_layers.push_back(type == "sliding_attention");
+  if (!fields.has("layer_types")) {
+    const int layers = std::min<int>(config.num_layers, ConfigFields::kMaxList);
+    for (int i = 0; i < layers; ++i) config.windowed_layers.push_back(is_windowed(i));
+  }
+  const auto& layers = config.windowed_layers;
+  if (std::find(layers.begin(), layers.end(), true) == layers.end()) config.window = 0;
+}
+
+bool every_layer(int /*layer*/) { return true; }
+
+// Qwen's: the window is off unless use_sliding_window, and then of the layers from the
+// max_window_layers-th on.
+void read_upper_window(ConfigFields& fields, ModelConfig& config) {
+  if (!fields.boolean("use_sliding_window").value_or(false)) return;
+  const int first = fields.number("max_window_layers", 28);
+  read_window(fields, config, [first](int layer) { return layer >= first; });
 }
 
 // What all families call by the same names.
@@ -76,40 +93,48 @@ void read_common(ConfigFields& fields, ModelConfig& config, bool tied_by_default
 void read_llama(ConfigFields& fields, ModelConfig& config) {
   read_common(fields, config);
   expect_activation(fields, "hidden_act", "silu");
-  limit_to_window(fields, config);
+}
+
+void read_mistral(ConfigFields& fields, ModelConfig& config) {
+  read_llama(fields, config);
+  read_window(fields, config, every_layer);
 }
 
 void read_qwen2(ConfigFields& fields, ModelConfig& config) {
-  read_common(fields, config);
-  expect_activation(fields, "hidden_act", "silu");
-  if (fields.boolean("use_sliding_window").value_or(false)) limit_to_window(fields, config);
+  read_llama(fields, config);
+  read_upper_window(fields, config);
   config.qkv_bias = true;
   config.o_bias = false;
 }
 
 void read_qwen3(ConfigFields& fields, ModelConfig& config) {
-  read_common(fields, config);
-  expect_activation(fields, "hidden_act", "silu");
-  if (fields.boolean("use_sliding_window").value_or(false)) limit_to_window(fields, config);
+  read_llama(fields, config);
+  read_upper_window(fields, config);
   config.qk_norm = QkNorm::kPerHead;
 }
 
 void read_smollm3(ConfigFields& fields, ModelConfig& config) {
   read_common(fields, config, /*tied_by_default=*/true);
   expect_activation(fields, "hidden_act", "silu");
-  if (fields.boolean("use_sliding_window").value_or(false)) limit_to_window(fields, config);
   // 1: the layer rotates. Absent: every fourth does not.
   for (const int64_t rotates : fields.integers("no_rope_layers"))
     config.layer_ropes.push_back(rotates != 0 ? LayerRope::kGlobal : LayerRope::kNone);
-  if (fields.has("no_rope_layers")) return;
-  const int interval = std::max(fields.number("no_rope_layer_interval", 4), 1);
-  const int layers = std::min<int>(config.num_layers, ConfigFields::kMaxList);
-  for (int i = 1; i <= layers; ++i)
-    config.layer_ropes.push_back(i % interval != 0 ? LayerRope::kGlobal : LayerRope::kNone);
+  if (!fields.has("no_rope_layers")) {
+    const int interval = std::max(fields.number("no_rope_layer_interval", 4), 1);
+    const int layers = std::min<int>(config.num_layers, ConfigFields::kMaxList);
+    for (int i = 1; i <= layers; ++i)
+      config.layer_ropes.push_back(i % interval != 0 ? LayerRope::kGlobal : LayerRope::kNone);
+  }
+  if (!fields.boolean("use_sliding_window").value_or(false)) return;
+  const std::vector<LayerRope>& ropes = config.layer_ropes;
+  read_window(fields, config, [&ropes](int layer) {
+    return static_cast<size_t>(layer) < ropes.size() &&
+           ropes[static_cast<size_t>(layer)] == LayerRope::kNone;
+  });
 }
 
 void read_phi3(ConfigFields& fields, ModelConfig& config) {
-  read_llama(fields, config);
+  read_mistral(fields, config);
   config.qkv_bias = config.o_bias = config.mlp_bias = false;  // what it has no layers for
   config.fused_projections = true;
 }
@@ -148,11 +173,16 @@ void read_minicpm(ConfigFields& fields, ModelConfig& config) {
     config.logit_scale = reciprocal(fields, "dim_model_base", config.hidden_size / *base);
 }
 
-void read_gemma3(ConfigFields& fields, ModelConfig& config) {
+float read_soft_cap(ConfigFields& fields, const char* key) {
+  const std::optional<double> cap = fields.real(key);
+  if (cap && !(*cap > 0)) fields.refuse(key, "expected a positive number");
+  return static_cast<float>(cap.value_or(0));
+}
+
+void read_gemma(ConfigFields& fields, ModelConfig& config) {
   read_common(fields, config, /*tied_by_default=*/true);
   expect_activation(fields, "hidden_activation", "gelu_pytorch_tanh");
   config.activation = Activation::kGeluTanh;
-  config.qk_norm = QkNorm::kPerHead;
   config.post_norms = true;
   config.norms_add_one = true;
   // In the checkpoint's own precision, as the model was trained.
@@ -160,18 +190,25 @@ void read_gemma3(ConfigFields& fields, ModelConfig& config) {
   config.embedding_scale = config.checkpoint_dtype == DType::kBF16 ? to_float(to_bf16(root)) : root;
   const double scalar = fields.real("query_pre_attn_scalar").value_or(256);
   config.attention_scale = std::sqrt(reciprocal(fields, "query_pre_attn_scalar", scalar));
+  config.attention_soft_cap = read_soft_cap(fields, "attn_logit_softcapping");
+  config.logit_soft_cap = read_soft_cap(fields, "final_logit_softcapping");
+}
+
+// Every other layer has a window, the first one too.
+void read_gemma2(ConfigFields& fields, ModelConfig& config) {
+  read_gemma(fields, config);
+  read_window(fields, config, [](int layer) { return layer % 2 == 0; });
+}
+
+// All layers but every sixth have a window and a rotary table of their own.
+void read_gemma3(ConfigFields& fields, ModelConfig& config) {
+  read_gemma(fields, config);
+  config.qk_norm = QkNorm::kPerHead;
   if (!config.local_rope) config.local_rope.emplace();
-  limit_to_window(fields, config);
-  // Every sixth layer is global unless layer_types says otherwise.
-  for (const std::string& type : fields.texts("layer_types")) {
-    config.layer_ropes.push_back(type == "sliding_attention" ? LayerRope::kLocal
-                                                             : LayerRope::kGlobal);
-  }
-  if (fields.has("layer_types")) return;
   const int pattern = std::max(fields.number("sliding_window_pattern", 6), 1);
-  const int layers = std::min<int>(config.num_layers, ConfigFields::kMaxList);
-  for (int i = 1; i <= layers; ++i)
-    config.layer_ropes.push_back(i % pattern != 0 ? LayerRope::kLocal : LayerRope::kGlobal);
+  read_window(fields, config, [pattern](int layer) { return (layer + 1) % pattern != 0; });
+  for (const bool windowed : config.windowed_layers)
+    config.layer_ropes.push_back(windowed ? LayerRope::kLocal : LayerRope::kGlobal);
 }
 
 struct Family {
@@ -184,7 +221,7 @@ struct Family {
 std::vector<Family> families() {
   return {
       {"LlamaForCausalLM", read_llama, {}},
-      {"MistralForCausalLM", read_llama, {}},
+      {"MistralForCausalLM", read_mistral, {}},
       {"Qwen2ForCausalLM", read_qwen2, {}},
       {"Qwen3ForCausalLM", read_qwen3, {}},
       {"SmolLM3ForCausalLM", read_smollm3, {}},
@@ -192,6 +229,7 @@ std::vector<Family> families() {
       {"Olmo2ForCausalLM", read_olmo2, {}},
       {"GraniteForCausalLM", read_granite, {}},
       {"MiniCPMForCausalLM", read_minicpm, {}},
+      {"Gemma2ForCausalLM", read_gemma2, {.mlp_norm = "pre_feedforward_layernorm.weight"}},
       {"Gemma3ForCausalLM", read_gemma3, {.mlp_norm = "pre_feedforward_layernorm.weight"}},
   };
 }

@@ -46,6 +46,14 @@ void ModelConfig::limit_positions(int64_t limit, const std::string& reason) {
   max_position_reason = reason;
 }
 
+int ModelConfig::num_windowed_layers() const {
+  int count = 0;
+  for (int i = 0; i < num_layers; ++i) count += window_of(i) > 0 ? 1 : 0;
+  return count;
+}
+
+int ModelConfig::common_window() const { return num_windowed_layers() == num_layers ? window : 0; }
+
 int64_t ModelConfig::num_parameters() const {
   const int64_t hidden = hidden_size;
   const int64_t norms = 2 * ((pre_norms ? 1 : 0) + (post_norms ? 1 : 0)) * hidden;
@@ -92,6 +100,17 @@ Status ModelConfig::validate() const {
     return invalid_argument(str("no_rope_layers or layer_types has ", layer_ropes.size(),
                                 " entries; expected one for each of ", num_layers, " layers"),
                             "layer_types");
+  }
+  SLUICE_RETURN_IF_ERROR(check_range("sliding_window", window, 0, kMaxPositions));
+  if (!windowed_layers.empty() && windowed_layers.size() != static_cast<size_t>(num_layers)) {
+    return invalid_argument(str("layer_types has ", windowed_layers.size(),
+                                " entries; expected one for each of ", num_layers, " layers"),
+                            "layer_types");
+  }
+  for (const float cap : {attention_soft_cap, logit_soft_cap}) {
+    if (cap >= 0 && cap < kMaxScale) continue;
+    return invalid_argument(
+        str("a soft cap is ", cap, "; expected a positive number below ", kMaxScale));
   }
   for (const auto& [name, scale] : {std::pair("the embedding multiplier", embedding_scale),
                                     std::pair("the residual multiplier", residual_scale),

@@ -49,6 +49,8 @@ struct ModelConfig {
   std::optional<RopeConfig> local_rope{};  // of LayerRope::kLocal
   std::vector<LayerRope> layer_ropes{};    // [num_layers]; empty: kGlobal everywhere
   int rotary_dim = 0;                      // elements of a head that rotate, the first; 0: all
+  int window = 0;                          // keys that a row of windowed layers sees; 0: none is
+  std::vector<bool> windowed_layers{};     // [num_layers]; empty: all, where there is a window
   int64_t max_position = 0;                // tokens that can be served
   std::string max_position_reason{};       // empty, or why fewer than the config claims
   bool tie_word_embeddings = false;        // the head is the embedding table
@@ -71,6 +73,9 @@ struct ModelConfig {
   float residual_scale = 1;   // of what attention and MLP add to the residual
   float attention_scale = 0;  // of q . k; 0: 1 / sqrt(head_dim)
   float logit_scale = 1;      // of the logits
+  // Products of attention, and logits, x become cap * tanh(x / cap); 0: stay as they are.
+  float attention_soft_cap = 0;
+  float logit_soft_cap = 0;
 
   int q_width() const { return num_heads * head_dim; }
   int kv_width() const { return num_kv_heads * head_dim; }
@@ -79,6 +84,14 @@ struct ModelConfig {
   LayerRope rope_of(int layer) const {
     return layer_ropes.empty() ? LayerRope::kGlobal : layer_ropes[static_cast<size_t>(layer)];
   }
+  // Keys that a row of `layer` sees, its own among them; 0: all before it.
+  int window_of(int layer) const {
+    return windowed_layers.empty() || windowed_layers[static_cast<size_t>(layer)] ? window : 0;
+  }
+  int num_windowed_layers() const;
+  // The window that all layers share, so that keys before it are never read again; 0: there is
+  // none.
+  int common_window() const;
   // Lowers max_position to `limit`; `reason` says what stops there.
   void limit_positions(int64_t limit, const std::string& reason);
   // Elements of all parameters; a tied head counts once.

@@ -144,8 +144,9 @@ SLUICE_ON_EVERY_BACKEND(Families);
 
 // Biases everywhere, Llama 3's RoPE, a tied head.
 TEST_P(Families, Llama) { expect_golden("llama"); }
+// A window in every layer.
 TEST_P(Families, Mistral) { expect_golden("mistral"); }
-// Biases of q, k and v; YaRN.
+// Biases of q, k and v; YaRN; a window in the upper layer.
 TEST_P(Families, Qwen2) { expect_golden("qwen2"); }
 // Norms of each head of q and k.
 TEST_P(Families, Qwen3) { expect_golden("qwen3"); }
@@ -158,7 +159,9 @@ TEST_P(Families, Olmo2) { expect_golden("olmo2"); }
 // Four scalings.
 TEST_P(Families, Granite) { expect_golden("granite"); }
 TEST_P(Families, MiniCPM) { expect_golden("minicpm"); }
-// GELU, norms on both sides that store w - 1, two rotary tables.
+// GELU, norms on both sides that store w - 1, soft caps, a window in every other layer.
+TEST_P(Families, Gemma2) { expect_golden("gemma2"); }
+// The same with norms of heads and two rotary tables in place of soft caps.
 TEST_P(Families, Gemma3) { expect_golden("gemma3"); }
 
 json llama() { return read_json("mistral.json")["config"]; }
@@ -261,18 +264,37 @@ TEST(Rope, RefusesNonsenseInWords) {
   expect_refused(with({{"partial_rotary_factor", 0.3}}), "expected an even number");
 }
 
-TEST(FamilyConfig, WindowsEndTheSequence) {
-  json config = llama();
-  EXPECT_EQ(parse(config).value().max_position, 128);
-  EXPECT_NE(parse(config).value().max_position_reason.find("sliding"), std::string::npos);
-  config["sliding_window"] = nullptr;
-  EXPECT_EQ(parse(config).value().max_position, 256);
-  config["sliding_window"] = 0;
-  expect_refused(config, "sliding_window is 0");
+std::vector<int> windows_of(const json& config) {
+  const ModelConfig parsed = parse(config).value();
+  std::vector<int> windows;
+  for (int i = 0; i < parsed.num_layers; ++i) windows.push_back(parsed.window_of(i));
+  return windows;
+}
+
+TEST(FamilyConfig, LayersHaveTheWindowsOfTheirFamily) {
+  using Windows = std::vector<int>;
+  json mistral = llama();
+  EXPECT_EQ(windows_of(mistral), Windows({20, 20}));
+  EXPECT_EQ(parse(mistral).value().common_window(), 20);
+  EXPECT_EQ(parse(mistral).value().max_position, 256);
+  mistral["sliding_window"] = nullptr;
+  EXPECT_EQ(windows_of(mistral), Windows({0, 0}));
+  mistral["sliding_window"] = 0;
+  expect_refused(mistral, "sliding_window is 0");
   json qwen = read_json("qwen2.json")["config"];
-  qwen["sliding_window"] = 16;
+  EXPECT_EQ(windows_of(qwen), Windows({0, 40}));
+  EXPECT_EQ(parse(qwen).value().common_window(), 0);
+  qwen["layer_types"] = {"sliding_attention", "full_attention"};
+  EXPECT_EQ(windows_of(qwen), Windows({40, 0}));
   qwen["use_sliding_window"] = false;
-  EXPECT_EQ(parse(qwen).value().max_position_reason, "");
+  EXPECT_EQ(windows_of(qwen), Windows({0, 0}));
+  json gemma = read_json("gemma2.json")["config"];
+  gemma.erase("layer_types");
+  EXPECT_EQ(windows_of(gemma), Windows({25, 0}));
+  gemma = read_json("gemma3.json")["config"];
+  gemma.erase("layer_types");
+  gemma["num_hidden_layers"] = 7;
+  EXPECT_EQ(windows_of(gemma), Windows({30, 30, 30, 30, 30, 0, 30}));
 }
 
 TEST(FamilyConfig, RefusesWhatTheGraphLacksInWords) {
@@ -280,8 +302,8 @@ TEST(FamilyConfig, RefusesWhatTheGraphLacksInWords) {
   config["num_local_experts"] = 8;
   expect_refused(config, "mixtures of experts are not supported");
   json gemma = read_json("gemma3.json")["config"];
-  gemma["final_logit_softcapping"] = 30.0;
-  expect_refused(gemma, "soft caps are not supported");
+  gemma["final_logit_softcapping"] = -1;
+  expect_refused(gemma, "final_logit_softcapping is -1; expected a positive number");
   gemma["final_logit_softcapping"] = nullptr;
   gemma["layer_types"] = {"full_attention"};
   expect_refused(gemma, "has 1 entries; expected one for each of 2 layers");

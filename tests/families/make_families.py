@@ -99,8 +99,10 @@ def families():
                 "partial_rotary_factor": 0.75}
     golden("llama.json", t.LlamaForCausalLM, t.LlamaConfig(**SHAPE, rope_parameters=llama3, attention_bias=True,
                                                            mlp_bias=True, tie_word_embeddings=True))
-    golden("mistral.json", t.MistralForCausalLM, t.MistralConfig(**SHAPE, sliding_window=128))
-    golden("qwen2.json", t.Qwen2ForCausalLM, t.Qwen2Config(**SHAPE, rope_parameters=yarn))
+    golden("mistral.json", t.MistralForCausalLM, t.MistralConfig(**SHAPE, sliding_window=20))
+    golden("qwen2.json", t.Qwen2ForCausalLM,
+           t.Qwen2Config(**SHAPE, rope_parameters=yarn, use_sliding_window=True, sliding_window=40, max_window_layers=1),
+           changes={"layer_types": None})
     golden("qwen3.json", t.Qwen3ForCausalLM, t.Qwen3Config(**SHAPE))
     golden("smollm3.json", t.SmolLM3ForCausalLM, t.SmolLM3Config(**SHAPE, no_rope_layers=[1, 0]))
     golden("phi3.json", t.Phi3ForCausalLM, t.Phi3Config(**SHAPE | {"hidden_size": 256}, original_max_position_embeddings=128,
@@ -113,10 +115,13 @@ def families():
     scaled = {"embedding_multiplier": 12.0, "residual_multiplier": 1.4 / 2**0.5, "logits_scaling": 32 / 8}
     golden("minicpm.json", t.GraniteForCausalLM, t.GraniteConfig(**SHAPE, attention_multiplier=1 / 8, **scaled),
            changes=names | dict.fromkeys([*scaled, "attention_multiplier"]))
+    golden("gemma2.json", t.Gemma2ForCausalLM,
+           t.Gemma2Config(**SHAPE, query_pre_attn_scalar=32, sliding_window=25, attn_logit_softcapping=5.0,
+                          final_logit_softcapping=3.0), norms_add_one=True)
     ropes = {"full_attention": {"rope_type": "linear", "factor": 2.0, "rope_theta": 1e6},
              "sliding_attention": {"rope_type": "default", "rope_theta": 1e4}}
     golden("gemma3.json", t.Gemma3ForCausalLM,
-           t.Gemma3TextConfig(**SHAPE, rope_parameters=ropes, query_pre_attn_scalar=32, sliding_window=128,
+           t.Gemma3TextConfig(**SHAPE, rope_parameters=ropes, query_pre_attn_scalar=32, sliding_window=30,
                               layer_types=["sliding_attention", "full_attention"]), norms_add_one=True)
 
 
