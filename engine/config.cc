@@ -21,6 +21,7 @@ Status EngineConfig::validate() const {
   SLUICE_RETURN_IF_ERROR(at_least("vocab_size", vocab_size, 1));
   SLUICE_RETURN_IF_ERROR(at_least("max_model_len", max_model_len, 2));
   SLUICE_RETURN_IF_ERROR(at_least("num_blocks", num_blocks, 1));
+  SLUICE_RETURN_IF_ERROR(at_least("window", window, 0));
   SLUICE_RETURN_IF_ERROR(at_least("max_num_seqs", max_num_seqs, 1));
   SLUICE_RETURN_IF_ERROR(at_least("max_num_batched_tokens", max_num_batched_tokens, 1));
   SLUICE_RETURN_IF_ERROR(at_least("max_queued_requests", max_queued_requests, 1));

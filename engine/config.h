@@ -11,6 +11,7 @@ struct EngineConfig {
   int vocab_size = 0;
   int64_t max_model_len = 0;          // prompt + output tokens of one choice
   int num_blocks = 0;                 // KV blocks in the arena
+  int window = 0;                     // keys that a token sees, in every layer; 0: all before it
   int max_num_seqs = 256;             // sequences in one step
   int max_num_batched_tokens = 2048;  // tokens in one step
   int max_queued_requests = 1024;     // submitted and not yet running; more are refused

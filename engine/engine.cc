@@ -28,7 +28,10 @@ Engine::Engine(const EngineConfig& config, std::unique_ptr<ModelRunner> runner, 
       clock_(std::move(clock)),
       queue_(static_cast<size_t>(config.max_queued_requests)),
       kv_({.num_blocks = config.num_blocks, .enable_prefix_caching = config.enable_prefix_caching}),
-      scheduler_({.max_num_seqs = config.max_num_seqs, .max_model_len = config.max_model_len}, kv_),
+      scheduler_({.max_num_seqs = config.max_num_seqs,
+                  .max_model_len = config.max_model_len,
+                  .window = config.window},
+                 kv_),
       governor_(config.decode_gap_ms, config.min_prefill_tokens, config.max_num_batched_tokens),
       masks_(config.mask_threads) {
   const Status valid = config.validate();

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "kernels/ragged_batch.h"
 
 namespace sluice {
 namespace {
@@ -55,6 +56,7 @@ void Scheduler::add(std::span<const SequencePtr> choices) {
 void Scheduler::schedule(const StepBudget& budget, StepPlan& plan) {
   plan.entries.clear();
   seat_followers();
+  drop_passed_blocks();
   const bool preempted = reserve_running();
 
   Room room{
@@ -112,6 +114,18 @@ void Scheduler::plan_chunk(const SequencePtr& sequence, Room& room, StepPlan& pl
   room.tokens -= entry.num_new;
   room.prefill_tokens -= missing > 1 ? entry.num_new : 0;
   room.logprob_rows -= static_cast<int>(score_last - score_first);
+}
+
+// Gives back what no token from num_computed on has in its window; steps in flight may still read
+// it, for which they need not hold it (engine/README.md). Followers are forked from the whole
+// prompt.
+void Scheduler::drop_passed_blocks() {
+  if (options_.window == 0) return;
+  for (const SequencePtr& sequence : running_) {
+    if (!sequence->followers.empty()) continue;
+    const auto next = static_cast<int32_t>(sequence->num_computed);
+    kv_.drop_before(sequence->table, first_visible(next, options_.window));
+  }
 }
 
 // Blocks for all known tokens of every running sequence. Whether that took a preemption.

@@ -8,6 +8,7 @@
 // There is no prefill phase and no decode phase: num_computed catches up with num_tokens, in chunks
 // (the idea is vLLM's). Sequences rank by (priority, arrival, choice). One step:
 //
+//   windows  blocks that no token to come sees go back to the pool
 //   memory   every running sequence, best rank first, gets blocks for all its known tokens; where
 //            they run out, the running sequence of the last rank is preempted
 //   decodes  running sequences that miss one token
@@ -42,6 +43,7 @@ class Scheduler {
   struct Options {
     int max_num_seqs = 0;       // seats: running sequences
     int64_t max_model_len = 0;  // tokens of one sequence
+    int window = 0;             // keys that a token sees, in every layer; 0: all before it
   };
   // Borrows `kv`, which must outlive it.
   Scheduler(const Options& options, KvCacheManager& kv);
@@ -93,6 +95,7 @@ class Scheduler {
   void seat_followers();
   void fork_into_seat(Sequence& leader, const SequencePtr& child);
   void hand_on_followers(Sequence& leader);
+  void drop_passed_blocks();
   bool reserve_running();
   bool admit_first_waiting();
   void plan_chunk(const SequencePtr& sequence, Room& room, StepPlan& plan) const;

@@ -1,4 +1,5 @@
-// The ordered blocks of one sequence: blocks()[i] holds its tokens [64 i, 64 i + 64).
+// The ordered blocks of one sequence: blocks[i] holds its tokens [64 i, 64 i + 64), or is kNoBlock
+// where they were dropped.
 #pragma once
 
 #include <cstdint>
@@ -17,6 +18,7 @@ struct BlockTable {
   // block or an equal one, and the prefix number (prefix_cache.h) of the last of them.
   int num_published = 0;
   uint64_t last_prefix = 0;
+  int num_dropped = 0;  // leading blocks that were given back and are kNoBlock here
 
   int64_t capacity_tokens() const { return static_cast<int64_t>(blocks.size()) * kBlockTokens; }
 };

@@ -3,7 +3,9 @@
 // A block is cached in the pool exactly when it is in the prefix cache; both are changed together.
 #include "kvcache/kv_cache_manager.h"
 
+#include <algorithm>
 #include <ranges>
+#include <utility>
 
 #include "base/check.h"
 
@@ -13,6 +15,10 @@ namespace {
 PrefixCache::BlockTokens block_tokens(std::span<const TokenId> tokens, int64_t block_index) {
   const auto first = static_cast<size_t>(block_index * kBlockTokens);
   return tokens.subspan(first).first<kBlockTokens>();
+}
+
+std::span<const BlockId> held_blocks(const BlockTable& table) {
+  return std::span(table.blocks).subspan(static_cast<size_t>(table.num_dropped));
 }
 
 }  // namespace
@@ -72,8 +78,18 @@ void KvCacheManager::publish(BlockTable& table, std::span<const TokenId> tokens,
   }
 }
 
+void KvCacheManager::drop_before(BlockTable& table, int64_t num_tokens) {
+  SLUICE_CHECK_LE(num_tokens, table.capacity_tokens());
+  auto end = static_cast<int>(num_tokens / kBlockTokens);
+  // What is not published yet would leave its successors without a parent.
+  if (enable_prefix_caching_) end = std::min(end, table.num_published);
+  for (; table.num_dropped < end; ++table.num_dropped)
+    pool_.let_go(std::exchange(table.blocks[static_cast<size_t>(table.num_dropped)], kNoBlock));
+}
+
 int64_t KvCacheManager::fork(const BlockTable& parent, int64_t num_tokens, BlockTable& child) {
   SLUICE_CHECK(child.blocks.empty());
+  SLUICE_CHECK_EQ(parent.num_dropped, 0);
   SLUICE_CHECK_LE(num_tokens, parent.capacity_tokens());
   const auto shared = static_cast<size_t>(num_tokens / kBlockTokens);
   child.blocks.assign(parent.blocks.begin(),
@@ -86,10 +102,8 @@ int64_t KvCacheManager::fork(const BlockTable& parent, int64_t num_tokens, Block
 
 void KvCacheManager::release(BlockTable& table) {
   // From the back: the end of a cached prefix is reused before its beginning.
-  for (const BlockId block : table.blocks | std::views::reverse) pool_.let_go(block);
-  table.blocks.clear();
-  table.num_published = 0;
-  table.last_prefix = PrefixCache::kRoot;
+  for (const BlockId block : held_blocks(table) | std::views::reverse) pool_.let_go(block);
+  table = {};
 }
 
 void KvCacheManager::drop_cached() {
@@ -114,7 +128,9 @@ void KvCacheManager::check_invariants(std::span<const BlockTable* const> all_tab
   std::vector<int> holders(static_cast<size_t>(pool_.num_blocks()), 0);
   for (const BlockTable* table : all_tables) {
     SLUICE_CHECK_LE(table->num_published, static_cast<int>(table->blocks.size()));
-    for (const BlockId block : table->blocks) ++holders.at(static_cast<size_t>(block));
+    for (int i = 0; i < table->num_dropped; ++i)
+      SLUICE_CHECK_EQ(table->blocks.at(static_cast<size_t>(i)), kNoBlock);
+    for (const BlockId block : held_blocks(*table)) ++holders.at(static_cast<size_t>(block));
   }
   int cached_free = 0;
   for (BlockId block = 0; block < pool_.num_blocks(); ++block) {

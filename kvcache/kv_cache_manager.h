@@ -3,6 +3,7 @@
 //   match_prefix   fills an empty table with cached blocks that hold a prefix of `tokens`
 //   reserve        grows a table to hold n tokens, all or nothing
 //   publish        makes a table's full, computed blocks findable by their content
+//   drop_before    gives back the leading blocks that nobody reads any more: windows
 //   fork           lets an empty table share another one's full blocks
 //   release        gives a table's blocks back; published ones stay findable until reused
 //
@@ -43,9 +44,14 @@ class KvCacheManager {
   void publish(BlockTable& table, std::span<const TokenId> tokens, int64_t num_computed,
                uint64_t salt);
 
+  // Gives back the blocks of the table's first num_tokens tokens that are full and, with prefix
+  // caching, published; as with release() these stay findable until reused. The table goes on
+  // without them. O(blocks given back).
+  void drop_before(BlockTable& table, int64_t num_tokens);
+
   // Makes the empty `child` share the full blocks of the parent's first num_tokens tokens by
   // reference and returns the tokens shared, a multiple of kBlockTokens. Nobody may write to them
-  // any more. Works with prefix caching off.
+  // any more. Works with prefix caching off. CHECKs that the parent has dropped none.
   int64_t fork(const BlockTable& parent, int64_t num_tokens, BlockTable& child);
 
   // Empties `table`. Idempotent.

@@ -27,8 +27,12 @@ void add_entry(const StepEntry& entry, const SampledRows& sampled, RaggedBatch& 
   batch.q_indptr.push_back(batch.num_tokens());
   batch.kv_lens.push_back(static_cast<int32_t>(last));
 
+  // Any block stands for those that were dropped: no row sees their keys.
+  const auto dropped = static_cast<size_t>(sequence.table.num_dropped);
   const auto blocks = sequence.table.blocks.begin();
-  batch.blocks.insert(batch.blocks.end(), blocks, blocks + ceil_div(last, kBlockTokens));
+  batch.blocks.insert(batch.blocks.end(), dropped, blocks[static_cast<ptrdiff_t>(dropped)]);
+  batch.blocks.insert(batch.blocks.end(), blocks + static_cast<ptrdiff_t>(dropped),
+                      blocks + ceil_div(last, kBlockTokens));
   batch.block_indptr.push_back(static_cast<int32_t>(batch.blocks.size()));
 
   for (int64_t i = entry.score_first; i < entry.score_last; ++i)

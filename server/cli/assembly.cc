@@ -123,6 +123,7 @@ Result<EngineConfig> make_engine_config(const ServerConfig& config, const Engine
   engine.vocab_size = parts.model_config.vocab_size;
   engine.max_model_len = max_model_len;
   engine.num_blocks = parts.storage->num_blocks();
+  engine.window = parts.model_config.common_window();
   engine.max_num_seqs = static_cast<int>(config.max_num_seqs);
   engine.max_num_batched_tokens = static_cast<int>(config.max_num_batched_tokens);
   engine.max_queued_requests = static_cast<int>(config.max_queued_requests);

@@ -47,6 +47,13 @@ void log_start(const EngineAssembly& parts, const std::string& urls, double seco
   log_info(str("  KV cache  ", parts.kv_tokens(), " tokens, ",
                readable_bytes(parts.storage->bytes()), ", ", name_of(parts.storage->layout().dtype),
                ", prefix caching ", engine.enable_prefix_caching ? "on" : "off"));
+  if (model.window > 0) {
+    const int64_t windowed = model.num_windowed_layers();
+    log_info(str("  window    ", model.window, " tokens in ", windowed, " of ", model.num_layers,
+                 " layers; ",
+                 engine.window > 0 ? "blocks behind it go back to the cache"
+                                   : "the others keep the blocks behind it"));
+  }
   log_info(str("  batch     ", engine.max_num_seqs, " sequences and ",
                engine.max_num_batched_tokens, " tokens a step; room for ",
                readable_count(static_cast<int64_t>(concurrency)), " requests of ",

@@ -23,6 +23,7 @@ class Workload {
     config_.vocab_size = kTestVocab;
     config_.max_model_len = 512;
     config_.num_blocks = pick({8, 9, 16, 64});
+    config_.window = pick({0, 0, 0, 0, 1, 64, 100});
     config_.max_num_seqs = pick({1, 3, 8, 32});
     config_.max_num_batched_tokens = pick({5, 7, 64, 200, 1000});
     config_.max_logprob_rows = pick({1, 30, 256});
@@ -41,11 +42,11 @@ class Workload {
     }
     for (int i = 0; i < 3; ++i) parts_.push_back(random_tokens(kBlockTokens));
     engine_ = std::make_unique<Engine>(config_, std::make_unique<HashRunner>(options));
-    describe_ =
-        str("seed ", seed, ": blocks ", config_.num_blocks, ", seqs ", config_.max_num_seqs,
-            ", step tokens ", config_.max_num_batched_tokens, ", caching ",
-            config_.enable_prefix_caching, ", in flight ", options.max_in_flight, ", constrained ",
-            percent_constrained_, " %, mask threads ", config_.mask_threads);
+    describe_ = str("seed ", seed, ": blocks ", config_.num_blocks, ", seqs ", config_.max_num_seqs,
+                    ", step tokens ", config_.max_num_batched_tokens, ", caching ",
+                    config_.enable_prefix_caching, ", in flight ", options.max_in_flight,
+                    ", constrained ", percent_constrained_, " %, mask threads ",
+                    config_.mask_threads, ", window ", config_.window);
   }
 
   const std::string& describe() const { return describe_; }
@@ -147,7 +148,7 @@ class Workload {
   }
 
   void check_answer(const Request& request, int choice, const Answer& answer) const {
-    Answer expected = expected_answer(request, choice, config_.max_model_len);
+    Answer expected = expected_answer(request, choice, config_.max_model_len, config_.window);
     ASSERT_EQ(answer.num_finishes, 1);
     EXPECT_LE(answer.num_events, request.sampling.max_tokens + 1);
     if (answer.finish == FinishReason::kCancelled || answer.finish == FinishReason::kError) {

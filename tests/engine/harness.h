@@ -50,6 +50,7 @@ inline EngineConfig small_config() {
 inline HashRunner::Options runner_options(const EngineConfig& config) {
   return {.num_blocks = config.num_blocks,
           .vocab_size = config.vocab_size,
+          .window = config.window,
           .max_tokens = config.max_num_batched_tokens,
           .max_sequences = config.max_num_seqs,
           .max_logprob_rows = config.max_logprob_rows,
@@ -102,7 +103,8 @@ inline std::vector<Answer> receive(const Request& request) {
 
 // What HashRunner's model answers to one choice that has the machine for itself. The seed must be
 // given or irrelevant.
-inline Answer expected_answer(const Request& request, int choice, int64_t max_model_len) {
+inline Answer expected_answer(const Request& request, int choice, int64_t max_model_len,
+                              int window = 0) {
   const SamplingParams& params = request.sampling;
   const auto listed = [](const std::vector<TokenId>& ids, TokenId id) {
     return std::ranges::find(ids, id) != ids.end();
@@ -111,7 +113,8 @@ inline Answer expected_answer(const Request& request, int choice, int64_t max_mo
   std::vector<TokenId> tokens = request.prompt;
   if (params.prompt_logprobs && choice == 0) {
     for (size_t i = 1; i < tokens.size(); ++i) {
-      answer.prompt_logprobs.push_back(HashRunner::logprob(std::span(tokens).first(i), tokens[i]));
+      answer.prompt_logprobs.push_back(
+          HashRunner::logprob(std::span(tokens).first(i), tokens[i], window));
     }
   }
   answer.finish = FinishReason::kLength;
@@ -120,7 +123,7 @@ inline Answer expected_answer(const Request& request, int choice, int64_t max_mo
   if (request.grammar) constraint = std::make_unique<Constraint>(request, kTestVocab);
   while (static_cast<int64_t>(answer.tokens.size()) < params.max_tokens &&
          static_cast<int64_t>(tokens.size()) < max_model_len) {
-    TokenId next = HashRunner::next_token(tokens, params.greedy(), seed, kTestVocab);
+    TokenId next = HashRunner::next_token(tokens, params.greedy(), seed, kTestVocab, window);
     if (constraint) {
       constraint->advance_to(tokens);
       constraint->fill();
@@ -135,9 +138,9 @@ inline Answer expected_answer(const Request& request, int choice, int64_t max_mo
         answer.finish = FinishReason::kError;
         break;
       }
-      next = HashRunner::next_token_of(tokens, params.greedy(), seed, allowed);
+      next = HashRunner::next_token_of(tokens, params.greedy(), seed, allowed, window);
     }
-    if (params.logprobs) answer.logprobs.push_back(HashRunner::logprob(tokens, next));
+    if (params.logprobs) answer.logprobs.push_back(HashRunner::logprob(tokens, next, window));
     tokens.push_back(next);
     answer.tokens.push_back(next);
     if (static_cast<int64_t>(answer.tokens.size()) <= params.min_tokens) continue;

@@ -7,6 +7,7 @@
 
 #include "base/check.h"
 #include "base/mix.h"
+#include "kernels/ragged_batch.h"
 
 namespace sluice {
 namespace {
@@ -18,9 +19,23 @@ uint64_t slot_of(uint64_t hash, TokenId token) {
 
 uint64_t extend(uint64_t hash, uint64_t slot) { return mix64(hash ^ slot) + slot; }
 
-uint64_t hash_of(std::span<const TokenId> prefix) {
+int64_t first_seen(int64_t position, int window) {
+  return first_visible(static_cast<int32_t>(position), window);
+}
+
+uint64_t hash_of(std::span<const TokenId> prefix, int window) {
   uint64_t hash = 0;
-  for (const TokenId token : prefix) hash = extend(hash, slot_of(hash, token));
+  std::vector<uint64_t> slots;
+  for (const TokenId token : prefix) {
+    if (window > 0) {
+      const auto position = static_cast<int64_t>(slots.size());
+      hash = 0;
+      for (int64_t p = first_seen(position, window); p < position; ++p)
+        hash = extend(hash, slots[static_cast<size_t>(p)]);
+    }
+    slots.push_back(slot_of(hash, token));
+    hash = extend(hash, slots.back());
+  }
   return hash;
 }
 
@@ -50,8 +65,8 @@ HashRunner::HashRunner(Options options)
       writers_(static_cast<size_t>(options_.num_blocks)) {}
 
 TokenId HashRunner::next_token(std::span<const TokenId> prefix, bool greedy, uint64_t seed,
-                               int vocab_size) {
-  return token_of(draw_of(hash_of(prefix), greedy, seed), vocab_size);
+                               int vocab_size, int window) {
+  return token_of(draw_of(hash_of(prefix, window), greedy, seed), vocab_size);
 }
 
 std::vector<TokenId> HashRunner::allowed_ids(std::span<const uint32_t> mask, const Request& request,
@@ -72,12 +87,12 @@ std::vector<TokenId> HashRunner::allowed_ids(std::span<const uint32_t> mask, con
 }
 
 TokenId HashRunner::next_token_of(std::span<const TokenId> prefix, bool greedy, uint64_t seed,
-                                  std::span<const TokenId> allowed) {
-  return token_of(draw_of(hash_of(prefix), greedy, seed), allowed);
+                                  std::span<const TokenId> allowed, int window) {
+  return token_of(draw_of(hash_of(prefix, window), greedy, seed), allowed);
 }
 
-float HashRunner::logprob(std::span<const TokenId> prefix, TokenId target) {
-  return logprob_of(hash_of(prefix), target);
+float HashRunner::logprob(std::span<const TokenId> prefix, TokenId target, int window) {
+  return logprob_of(hash_of(prefix, window), target);
 }
 
 Ticket HashRunner::launch(const StepPlan& plan) {
@@ -153,9 +168,9 @@ void HashRunner::check_entry(const StepEntry& entry) const {
   SLUICE_CHECK_LE(last, sequence.num_tokens());
   SLUICE_CHECK_LE(last, sequence.table.capacity_tokens());
   SLUICE_CHECK_LE(sequence.num_pending, 1);
-  for (const BlockId block : sequence.table.blocks) {
-    SLUICE_CHECK(block >= 0 && block < options_.num_blocks);
-  }
+  const std::vector<BlockId>& blocks = sequence.table.blocks;
+  for (auto i = static_cast<size_t>(sequence.table.num_dropped); i < blocks.size(); ++i)
+    SLUICE_CHECK(blocks[i] >= 0 && blocks[i] < options_.num_blocks);
   const int64_t max_tokens = sequence.request->sampling.max_tokens;
   const bool wants_tokens = max_tokens > 0;
   // The last token of an answer is never computed on.
@@ -186,6 +201,7 @@ void HashRunner::mark_writers(const StepPlan& plan) {
 void HashRunner::check_readers(const StepPlan& plan) const {
   for (size_t i = 0; i < plan.entries.size(); ++i) {
     for (const BlockId block : plan.entries[i].sequence->table.blocks) {
+      if (block == kNoBlock) continue;
       const auto& writer = writers_[static_cast<size_t>(block)];
       SLUICE_CHECK(writer.first != num_launched_ || writer.second == i);
     }
@@ -194,6 +210,7 @@ void HashRunner::check_readers(const StepPlan& plan) const {
 
 uint64_t& HashRunner::slot(const Sequence& sequence, int64_t position) {
   const auto block = sequence.table.blocks[static_cast<size_t>(position / kBlockTokens)];
+  SLUICE_CHECK_NE(block, kNoBlock);
   return arena_[static_cast<size_t>(int64_t{block} * kBlockTokens + position % kBlockTokens)];
 }
 
@@ -205,14 +222,22 @@ TokenId HashRunner::input_token(const StepEntry& entry, int64_t position) const 
   return sampled->second;
 }
 
+uint64_t HashRunner::hash_before(const Sequence& sequence, int64_t position) {
+  uint64_t hash = 0;
+  for (int64_t p = first_seen(position, options_.window); p < position; ++p)
+    hash = extend(hash, slot(sequence, p));
+  return hash;
+}
+
 StepOutput HashRunner::answer(const StepEntry& entry) {
   const Sequence& sequence = *entry.sequence;
   const int64_t last = entry.first + entry.num_new;
   StepOutput output;
-  uint64_t hash = 0;
-  for (int64_t position = 0; position < last; ++position) {
+  uint64_t hash = hash_before(sequence, entry.first);
+  for (int64_t position = entry.first; position < last; ++position) {
+    if (options_.window > 0) hash = hash_before(sequence, position);
     uint64_t& value = slot(sequence, position);
-    if (position >= entry.first) value = slot_of(hash, input_token(entry, position));
+    value = slot_of(hash, input_token(entry, position));
     hash = extend(hash, value);
     if (position < entry.score_first || position >= entry.score_last) continue;
     const TokenId target = sequence.tokens[static_cast<size_t>(position) + 1];

@@ -4,7 +4,8 @@
 //   slot[p] = hash(token[p], slot[0 ... p))      written where a real runner writes K and V of p
 //   token   = hash(slot[0 ... kv_len))           every slot is read through the block table
 //
-// Under a mask, the hash picks among its tokens.
+// Under a mask, the hash picks among its tokens. With a window of w tokens, p reads slots
+// (p - w ... p) and the token those of the last w.
 //
 // As K and V of deeper layers do, a slot depends on all that stands before it. A short kv_len, a
 // slot off by one, a stale or leaked block, a prefix that is not the same prefix, a shared block
@@ -28,6 +29,7 @@ class HashRunner final : public ModelRunner {
     int num_blocks = 0;
     int vocab_size = 1000;
     int max_in_flight = 1;
+    int window = 0;  // 0: none
     // Limits of a step; a plan past them throws.
     int max_tokens = 1 << 20;
     int max_sequences = 1 << 20;
@@ -51,15 +53,15 @@ class HashRunner final : public ModelRunner {
   // What the runner answers after `prefix`: the specification, without any blocks. Greedy requests
   // ignore the seed.
   static TokenId next_token(std::span<const TokenId> prefix, bool greedy, uint64_t seed,
-                            int vocab_size);
+                            int vocab_size, int window = 0);
   // The ids of a mask, less those that min_tokens bans after `num_output` tokens.
   static std::vector<TokenId> allowed_ids(std::span<const uint32_t> mask, const Request& request,
                                           int64_t num_output);
   // next_token among these alone, which are not none.
   static TokenId next_token_of(std::span<const TokenId> prefix, bool greedy, uint64_t seed,
-                               std::span<const TokenId> allowed);
+                               std::span<const TokenId> allowed, int window = 0);
   // The logprob it reports for `target` after `prefix`.
-  static float logprob(std::span<const TokenId> prefix, TokenId target);
+  static float logprob(std::span<const TokenId> prefix, TokenId target, int window = 0);
 
  private:
   void check_plan(const StepPlan& plan) const;
@@ -67,6 +69,8 @@ class HashRunner final : public ModelRunner {
   void mark_writers(const StepPlan& plan);
   void check_readers(const StepPlan& plan) const;
   uint64_t& slot(const Sequence& sequence, int64_t position);
+  // Of the slots that `position` sees, but for its own.
+  uint64_t hash_before(const Sequence& sequence, int64_t position);
   TokenId input_token(const StepEntry& entry, int64_t position) const;
   StepOutput answer(const StepEntry& entry);
   void sample_entry(const StepEntry& entry, StepOutput& output);

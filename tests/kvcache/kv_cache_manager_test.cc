@@ -119,6 +119,43 @@ TEST(KvCacheManager, ForkSharesFullBlocksWithoutPrefixCaching) {
   EXPECT_EQ(kv.stats().blocks_cached_free, 0);
 }
 
+TEST(KvCacheManager, DroppedBlocksStayFindableAndTheTableGoesOn) {
+  KvCacheManager kv({.num_blocks = 4});
+  const auto tokens = count_up(300);
+  BlockTable table;
+  ASSERT_TRUE(kv.reserve(table, 200));
+  kv.drop_before(table, 128);
+  EXPECT_EQ(table.num_dropped, 0) << "not published yet";
+  kv.publish(table, tokens, 200, 0);
+  kv.drop_before(table, 127);
+  EXPECT_EQ(table.num_dropped, 1) << "full blocks only";
+  kv.drop_before(table, 128);
+  EXPECT_EQ(kv.num_free_blocks(), 2);
+  BlockTable other;
+  EXPECT_EQ(kv.match_prefix(std::span(tokens).first(150), 0, other), 128);
+  kv.release(other);
+  ASSERT_TRUE(kv.reserve(table, 300));  // takes what it has dropped
+  EXPECT_EQ(table.blocks.size(), 5U);
+  kv.publish(table, tokens, 300, 0);
+  EXPECT_EQ(table.num_published, 4);
+  EXPECT_EQ(kv.match_prefix(tokens, 0, other), 64) << "the second block is gone";
+  kv.release(other);
+  kv.release(table);
+  EXPECT_EQ(kv.num_free_blocks(), 4);
+  const BlockTable* const all[] = {&table, &other};
+  kv.check_invariants(all);
+}
+
+TEST(KvCacheManager, DropsWithoutPrefixCaching) {
+  KvCacheManager kv({.num_blocks = 3, .enable_prefix_caching = false});
+  BlockTable table;
+  ASSERT_TRUE(kv.reserve(table, 192));
+  kv.drop_before(table, 130);
+  EXPECT_EQ(kv.num_free_blocks(), 2);
+  kv.release(table);
+  EXPECT_EQ(kv.num_free_blocks(), 3);
+}
+
 TEST(KvCacheManager, DropCachedForgetsWhatNobodyHolds) {
   KvCacheManager kv({.num_blocks = 8});
   remember(kv, count_up(128));

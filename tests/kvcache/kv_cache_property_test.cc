@@ -30,6 +30,7 @@ class NaiveCache {
     std::vector<BlockId> blocks;
     int num_published = 0;
     int last = 0;
+    int num_dropped = 0;
   };
 
   void match(const Tokens& tokens, uint64_t salt, Table& table) {
@@ -79,15 +80,18 @@ class NaiveCache {
     for (const BlockId block : child.blocks) hold(block);
   }
 
-  void release(Table& table) {
-    for (auto block = table.blocks.rbegin(); block != table.blocks.rend(); ++block) {
-      if (--holders_[static_cast<size_t>(*block)] > 0) continue;
-      if (of_block(*block) != nullptr) {
-        cached_.push_back(*block);
-      } else {
-        plain_.insert(plain_.begin(), *block);
-      }
+  void drop(Table& table, int64_t num_tokens) {
+    const auto end = std::min(static_cast<int>(num_tokens / kBlockTokens), table.num_published);
+    for (; table.num_dropped < end; ++table.num_dropped) {
+      BlockId& block = table.blocks[static_cast<size_t>(table.num_dropped)];
+      let_go(block);
+      block = kNoBlock;
     }
+  }
+
+  void release(Table& table) {
+    for (auto block = table.blocks.rbegin(); block != table.blocks.rend(); ++block)
+      if (*block != kNoBlock) let_go(*block);
     table = {};
   }
 
@@ -95,6 +99,14 @@ class NaiveCache {
   int64_t num_cached() const { return static_cast<int64_t>(cached_.size()); }
 
  private:
+  void let_go(BlockId block) {
+    if (--holders_[static_cast<size_t>(block)] > 0) return;
+    if (of_block(block) != nullptr) {
+      cached_.push_back(block);
+    } else {
+      plain_.insert(plain_.begin(), block);
+    }
+  }
   const Entry* find(const Tokens& prefix, uint64_t salt, int parent) const {
     const auto entry = std::ranges::find_if(entries_, [&](const Entry& candidate) {
       return candidate.prefix == prefix && candidate.salt == salt && candidate.parent == parent;
@@ -127,7 +139,7 @@ class Players {
   void play(int moves) {
     for (int move = 0; move < moves; ++move) {
       Player& player = players_[static_cast<size_t>(between(0, kNumPlayers - 1))];
-      switch (between(0, 4)) {
+      switch (between(0, 5)) {
         case 0:
           stop(player);
           begin(player);
@@ -137,6 +149,9 @@ class Players {
           break;
         case 2:
           stop(player);
+          break;
+        case 3:
+          drop(player);
           break;
         default:
           advance(player);
@@ -189,12 +204,19 @@ class Players {
 
   void fork(Player& parent) {
     Player& child = players_[static_cast<size_t>(between(0, kNumPlayers - 1))];
-    if (&child == &parent) return;
+    if (&child == &parent || parent.table.num_dropped > 0) return;
     stop(child);
     child.tokens = parent.tokens;
     child.salt = parent.salt;
     child.computed = kv_.fork(parent.table, parent.computed, child.table);
     naive_.fork(parent.naive, parent.computed, child.naive);
+  }
+
+  void drop(Player& player) {
+    if (player.computed == 0) return;
+    const int64_t before = between(0, static_cast<int>(player.computed));
+    kv_.drop_before(player.table, before);
+    naive_.drop(player.naive, before);
   }
 
   void stop(Player& player) {
