@@ -86,7 +86,9 @@ def make_cuda():
         for part in filter(pathlib.Path.exists, parts):
             target = place / part.relative_to(CUDA)
             target.parent.mkdir(parents=True, exist_ok=True)
-            subprocess.run(["cp", "-a", part.resolve(), target], check=True)
+            source = part.resolve() if part.is_dir() else part  # libraries have names that are links
+            subprocess.run(["cp", "-a", source, target], check=True)
+        (place / "lib").symlink_to("lib64")  # toolkits differ in which of the two is the link
         buildah("config", "--env", f"PATH={CUDA}/bin:/usr/sbin:/usr/bin:/sbin:/bin", container)
         buildah("config", "--env", f"LIBRARY_PATH={CUDA}/lib64/stubs", container)
         buildah("config", "--env", f"LD_LIBRARY_PATH={CUDA}/lib64", container)
