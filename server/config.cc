@@ -246,7 +246,8 @@ void add_grpc_options(OptionSet& options, ServerConfig& config) {
                  .max = max});
   };
   add("grpc-port", &config.grpc_port, 0, 65535, "Port of the gRPC interface; 0: none");
-  add("grpc-threads", &config.grpc_threads, 1, 64, "Threads that detokenise and write");
+  add("grpc-threads", &config.grpc_threads, 1, 64,
+      "Threads that detokenise and write; as many more parse and tokenise");
   add("grpc-max-streams", &config.grpc_max_streams, 1, kMaxCount,
       "Calls at once on one connection; further ones wait on the client's side");
   add("grpc-keepalive", &config.grpc_keepalive_s, 10, kMaxSeconds,

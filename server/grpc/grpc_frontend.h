@@ -24,9 +24,9 @@ namespace sluice {
 // Everything has a bound; the defaults that an operator may change are in configs/server.yaml.
 struct GrpcOptions {
   std::string host = "127.0.0.1";
-  uint16_t port = 50051;                            // 0: an ephemeral one, see port()
-  int threads = 2;                                  // detokenise and write, beside gRPC's own
-  int max_calls = 4096;                             // generations at once, slow readers' too
+  uint16_t port = 50051;  // 0: an ephemeral one, see port()
+  int threads = 2;        // detokenise and write, beside gRPC's own; as many more parse, tokenise
+  int max_calls = 4096;   // generations at once, slow readers' too
   int max_streams_per_connection = 1024;            // a client's further calls wait on its side
   size_t max_message_bytes = size_t{4} << 20;       // of a request; more is RESOURCE_EXHAUSTED
   size_t max_metadata_bytes = size_t{16} << 10;     // of a request
