@@ -23,10 +23,25 @@ constexpr std::string_view kSchemas = R"json(
 "Message":{"type":"object","required":["role","content"],"properties":{
   "role":{"type":"string","not":{"const":"function"},"description":"system, user, assistant, tool: what the chat template knows"},
   "content":{"$ref":"#/components/schemas/Content"},"name":{"type":["string","null"]}}},
-"Turn":{"type":"object","required":["role","content"],"properties":{
-  "role":{"enum":["user","assistant","system"]},"content":{"$ref":"#/components/schemas/Content"}}},
-"Item":{"type":"object","required":["role","content"],"properties":{"type":{"enum":["message",null]},
-  "role":{"type":"string","not":{"const":"function"}},"content":{"$ref":"#/components/schemas/Content"}}},
+"ToolName":{"type":"string","pattern":"^[A-Za-z0-9_.-]{1,128}$"},
+"Turn":{"anyOf":[{"type":"object","required":["role","content"],"properties":{
+    "role":{"enum":["user","assistant","system"]},"content":{"$ref":"#/components/schemas/Content"}}},
+  {"type":"object","required":["role","content"],"properties":{"role":{"const":"user"},"content":{"type":"array","items":
+    {"anyOf":[{"$ref":"#/components/schemas/Part"},{"$ref":"#/components/schemas/ToolResult"}]}}}},
+  {"type":"object","required":["role","content"],"properties":{"role":{"const":"assistant"},"content":{"type":"array","items":
+    {"anyOf":[{"$ref":"#/components/schemas/Part"},{"$ref":"#/components/schemas/ToolUse"},{"$ref":"#/components/schemas/Thinking"}]}}}}]},
+"ToolResult":{"type":"object","required":["type","tool_use_id"],"properties":{"type":{"const":"tool_result"},
+  "tool_use_id":{"type":"string"},"content":{"anyOf":[{"$ref":"#/components/schemas/Content"},{"type":"null"}]}}},
+"ToolUse":{"type":"object","required":["type","id","name","input"],"properties":{"type":{"const":"tool_use"},
+  "id":{"type":"string"},"name":{"type":"string"},"input":{"type":"object"}}},
+"Thinking":{"type":"object","required":["type"],"properties":{"type":{"enum":["thinking","redacted_thinking"]}}},
+"Item":{"anyOf":[{"type":"object","required":["role","content"],"properties":{"type":{"enum":["message",null]},
+    "role":{"type":"string","not":{"const":"function"}},"content":{"$ref":"#/components/schemas/Content"}}},
+  {"type":"object","required":["type","call_id","name","arguments"],"properties":{"type":{"const":"function_call"},
+    "call_id":{"type":"string"},"name":{"type":"string"},"arguments":{"type":"string","description":"a JSON object, as text"}}},
+  {"type":"object","required":["type","call_id","output"],"properties":{"type":{"const":"function_call_output"},
+    "call_id":{"type":"string"},"output":{"$ref":"#/components/schemas/Content"}}},
+  {"type":"object","required":["type"],"properties":{"type":{"const":"reasoning"}}}]},
 "TokenIds":{"type":"array","minItems":1,"items":{"type":"integer","minimum":0,"maximum":2147483647}},
 "CountRequest":{"type":"object","required":["messages"],"properties":{"model":{"type":["string","null"]},
   "messages":{"type":"array","minItems":1,"items":{"$ref":"#/components/schemas/Turn"}},

@@ -90,6 +90,26 @@ constexpr Row kRows[] = {
     {"truncation", R"({"enum":["disabled",null]})"},
     {"store", R"({"enum":[false,null]})", Protocol::kResponses},
     {"previous_response_id", R"({"enum":["",null]})"},
+    {"tools",
+     R"({"type":["array","null"],"maxItems":128,"items":{"type":"object","required":["type","name"],)"
+     R"("properties":{"type":{"const":"function"},"name":{"$ref":"#/components/schemas/ToolName"},)"
+     R"("parameters":{"type":["object","null"]},"strict":{"type":["boolean","null"]}}}})",
+     Protocol::kResponses},
+    {"tool_choice",
+     R"({"anyOf":[{"enum":["auto","none","required",null]},{"type":"object","required":["type",)"
+     R"("name"],"properties":{"type":{"const":"function"},"name":{"type":"string","minLength":1}}}]})",
+     Protocol::kResponses},
+    {"tools",
+     R"({"type":["array","null"],"maxItems":128,"items":{"type":"object","required":["name"],)"
+     R"("properties":{"type":{"enum":["custom",null]},"name":{"$ref":"#/components/schemas/ToolName"},)"
+     R"("input_schema":{"type":["object","null"]},"strict":{"type":["boolean","null"]}}}})",
+     Protocol::kMessages},
+    {"tool_choice",
+     R"({"anyOf":[{"type":"null"},{"type":"object","required":["type"],"properties":{"type":{"enum":)"
+     R"(["auto","any","none"]},"disable_parallel_tool_use":{"type":["boolean","null"]}}},)"
+     R"({"type":"object","required":["type","name"],"properties":{"type":{"const":"tool"},)"
+     R"("name":{"type":"string","minLength":1},"disable_parallel_tool_use":{"type":["boolean","null"]}}}]})",
+     Protocol::kMessages},
     {"thinking", R"({"anyOf":[{"type":"null"},{"type":"object","required":["type"],)"
                  R"("properties":{"type":{"const":"disabled"}}}]})"},
     {"modalities",
@@ -132,7 +152,7 @@ constexpr Row kRows[] = {
     {"prompt_cache_options", kAnything},
     {"prompt_cache_retention", kAnything},
     {"prediction", kAnything},
-    {"parallel_tool_calls", kAnything},
+    {"parallel_tool_calls", kFlag},
     {"request_id", kAnything},
     {"spaces_between_special_tokens", kAnything},
     {"cache_control", kAnything},

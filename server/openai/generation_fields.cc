@@ -5,6 +5,7 @@
 #include "server/openai/field_reader.h"
 #include "server/openai/generation_draft.h"
 #include "server/openai/generation_readers.h"
+#include "server/openai/newer_tools.h"
 
 namespace sluice {
 namespace {
@@ -68,7 +69,11 @@ constexpr KnownField kFields[] = {
     {"modalities", kChat, read_modalities},
     {"tool_choice", kChat, read_tool_choice},
     {"tools", kChat, read_tools},
-    {"parallel_tool_calls", kChat,
+    {"tool_choice", kResponses, read_responses_tool_choice},
+    {"tools", kResponses, read_responses_tools},
+    {"tool_choice", kMessages, read_messages_tool_choice},
+    {"tools", kMessages, read_messages_tools},
+    {"parallel_tool_calls", kChat | kResponses,
      [](F f, Draft& d) { return f.read(&d.request.call.parallel_tool_calls); }},
 
     {"top_k", kAll, [](F f, Draft& d) { return f.read(&d.sampling().top_k); }},
@@ -119,7 +124,6 @@ constexpr KnownField kFields[] = {
     {"inference_geo", kMessages, ignore},
     {"speed", kMessages, ignore},
     {"prediction", kChat, ignore},
-    {"parallel_tool_calls", kResponses, ignore},
     {"request_id", kAll, ignore},
     {"spaces_between_special_tokens", kBoth, ignore},
 };
@@ -143,8 +147,6 @@ constexpr struct {
     {"suffix", kText},
     {"prompt_embeds", kText},
     {"n", kResponses | kMessages},
-    {"tools", kResponses | kMessages},
-    {"tool_choice", kResponses | kMessages},
     {"background", kResponses},
     {"conversation", kResponses},
     {"prompt", kResponses},

@@ -73,6 +73,8 @@ Status read_tool_members(const Field& field, ChatMessage* out) {
   return {};
 }
 
+}  // namespace
+
 Status parse_message(const Field& field, ChatMessage* out) {
   if (field.value.as_object() == nullptr) return field.mismatch("an object");
   const JsonValue missing;
@@ -102,8 +104,6 @@ Status parse_message(const Field& field, ChatMessage* out) {
   }
   return parse_content(content, &out->content);
 }
-
-}  // namespace
 
 Status parse_content(const Field& field, std::string* out) {
   if (field.value.as_string() != nullptr) return field.read(out);

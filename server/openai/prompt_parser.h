@@ -12,6 +12,8 @@ namespace sluice {
 // An array of {"role", "content", "name"?}. Content is a string or a list of text parts, which are
 // joined by a line break, as in vLLM.
 Status parse_messages(const Field& field, std::vector<ChatMessage>* out);
+// One of them.
+Status parse_message(const Field& field, ChatMessage* out);
 // Content alone.
 Status parse_content(const Field& field, std::string* out);
 // A string, an array of ids, or an array of up to `max_prompts` of either.

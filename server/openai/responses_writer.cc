@@ -1,9 +1,12 @@
 // OpenAI's responses and their events.
 #include "server/openai/responses_writer.h"
 
+#include <algorithm>
+
 #include "base/text.h"
 #include "server/openai/error_body.h"
 #include "server/text/json_text.h"
+#include "server/text/json_value.h"
 
 namespace sluice {
 namespace {
@@ -13,9 +16,48 @@ constexpr std::string_view kIdPrefix = "resp_";
 // Members with what is not there, or what a request cannot change.
 constexpr std::string_view kFixedMembers =
     R"(,"background":false,"conversation":null,"instructions":null,"max_tool_calls":null)"
-    R"(,"metadata":{},"parallel_tool_calls":true,"previous_response_id":null,"prompt":null)"
+    R"(,"metadata":{},"previous_response_id":null,"prompt":null)"
     R"(,"reasoning":{"effort":null,"summary":null},"service_tier":"default","store":false)"
-    R"(,"text":{"format":{"type":"text"}},"tool_choice":"auto","tools":[],"truncation":"disabled")";
+    R"(,"text":{"format":{"type":"text"}},"truncation":"disabled")";
+
+// "tools":[...] as the client wrote them: each function's members beside its type.
+void append_tools(std::string* out, const JsonValue* tools) {
+  out->append(R"(,"tools":[)");
+  const JsonValue::Array none;
+  const JsonValue::Array& list = tools == nullptr ? none : *tools->as_array();
+  for (size_t i = 0; i < list.size(); ++i) {
+    JsonValue::Object tool = {{"type", JsonValue(std::string("function"))},
+                              {"strict", JsonValue(false)},
+                              {"parameters", JsonValue()}};
+    for (const auto& [name, value] : *list[i].find("function")->as_object()) {
+      const auto same = std::find_if(tool.begin(), tool.end(),
+                                     [&](const auto& member) { return member.first == name; });
+      if (same == tool.end()) {
+        tool.emplace_back(name, value);
+      } else {
+        same->second = value;
+      }
+    }
+    if (i > 0) out->push_back(',');
+    append_json(out, JsonValue(std::move(tool)));
+  }
+  out->push_back(']');
+}
+
+void append_tool_choice(std::string* out, const GenerateCall& call) {
+  out->append(R"(,"tool_choice":)");
+  if (!call.required_tool.empty()) {
+    out->append(R"({"type":"function","name":)");
+    append_json_string(out, call.required_tool);
+    out->push_back('}');
+  } else if (call.tool_choice == ToolChoice::kRequired) {
+    out->append(R"("required")");
+  } else {
+    out->append(call.tool_choice == ToolChoice::kNone ? R"("none")" : R"("auto")");
+  }
+  out->append(call.parallel_tool_calls ? R"(,"parallel_tool_calls":true)"
+                                       : R"(,"parallel_tool_calls":false)");
+}
 
 std::string parameters_of(const GenerateCall& call) {
   const SamplingParams& sampling = call.sampling;
@@ -31,6 +73,8 @@ std::string parameters_of(const GenerateCall& call) {
   } else {
     out += "null";
   }
+  append_tools(&out, call.tools.get());
+  append_tool_choice(&out, call);
   return out;
 }
 
@@ -56,16 +100,32 @@ void append_failure(std::string* out, const Status& error) {
   out->push_back('}');
 }
 
+// What is peculiar to the kinds of items, in the order of ResponsesWriter::Item.
+struct Kind {
+  std::string_view id_prefix;
+  std::string_view part;    // the type of its content; empty: none
+  std::string_view events;  // of its text
+  std::string_view text;    // what the last of them calls it
+};
+constexpr Kind kKinds[] = {
+    {},
+    {"rs_", "reasoning_text", "response.reasoning_text", "text"},
+    {"msg_", "output_text", "response.output_text", "text"},
+    {"fc_", "", "response.function_call_arguments", "arguments"},
+};
+
+template <typename Item>
+const Kind& kind_of(Item item) {
+  return kKinds[static_cast<size_t>(item)];
+}
+
 }  // namespace
 
 ResponsesWriter::ResponsesWriter(ResponseHead head, const GenerateCall& call)
-    : head_(std::move(head)),
-      message_id_("msg_" + head_.id.substr(kIdPrefix.size())),
-      parameters_(parameters_of(call)),
-      logprobs_(call.sampling.logprobs) {}
+    : head_(std::move(head)), parameters_(parameters_of(call)), logprobs_(call.sampling.logprobs) {}
 
-std::string ResponsesWriter::response(std::string_view status, std::string_view output,
-                                      const Usage* usage, const Status* error) const {
+std::string ResponsesWriter::response(std::string_view status, const Usage* usage,
+                                      const Status* error) const {
   std::string out = R"({"id":)";
   append_json_string(&out, head_.id);
   out += R"(,"object":"response","created_at":)";
@@ -80,7 +140,7 @@ std::string ResponsesWriter::response(std::string_view status, std::string_view 
   }
   out += status == "incomplete" ? R"(,"incomplete_details":{"reason":"max_output_tokens"})"
                                 : R"(,"incomplete_details":null)";
-  out.append(R"(,"output":[)").append(output).append("]");
+  out.append(R"(,"output":[)").append(output_).append("]");
   out.append(parameters_).append(kFixedMembers).append(R"(,"usage":)");
   if (usage != nullptr) {
     append_response_usage(&out, *usage);
@@ -90,32 +150,77 @@ std::string ResponsesWriter::response(std::string_view status, std::string_view 
   return out += '}';
 }
 
-std::string ResponsesWriter::part(std::string_view text, std::string_view logprobs) const {
-  std::string out = R"({"type":"output_text","text":)";
+std::string ResponsesWriter::part(std::string_view text, std::string_view scores) const {
+  std::string out = str(R"({"type":")", kind_of(open_).part, R"(","text":)");
   append_json_string(&out, text);
-  out.append(R"(,"annotations":[],"logprobs":[)").append(logprobs).append("]}");
+  if (open_ == Item::kReasoning) return out += '}';
+  out.append(R"(,"annotations":[],"logprobs":[)").append(scores).append("]}");
   return out;
 }
 
-std::string ResponsesWriter::message(std::string_view status) const {
-  std::string out = R"({"id":)";
-  append_json_string(&out, message_id_);
-  out.append(R"(,"type":"message","role":"assistant","status":")").append(status);
-  out.append(R"(","content":[)");
+std::string ResponsesWriter::item(std::string_view status) const {
+  std::string out = str(R"({"id":")", item_id_, R"(","status":")", status, R"(","type":)");
+  if (open_ == Item::kCall) {
+    out += R"("function_call","call_id":)";
+    append_json_string(&out, call_.id);
+    out += R"(,"name":)";
+    append_json_string(&out, call_.name);
+    out += R"(,"arguments":)";
+    append_json_string(&out, text_);
+    return out += '}';
+  }
+  out += open_ == Item::kReasoning ? R"("reasoning","summary":[],"content":[)"
+                                   : R"("message","role":"assistant","content":[)";
   if (status != "in_progress") out += part(text_, scores_);
   return out += "]}";
 }
 
-void ResponsesWriter::keep(std::string_view text, std::string_view logprobs, const Ending& ending) {
-  text_ += text;
-  if (!logprobs.empty()) scores_.append(scores_.empty() ? "" : ",").append(logprobs);
-  if (ending.finish != FinishReason::kNone) ending_ = ending;
+void ResponsesWriter::open_item(std::string* out, Item kind, const ToolCallDelta* call) {
+  if (open_ == kind && call == nullptr) return;
+  close_item(out, "completed");
+  open_ = kind;
+  item_id_ = str(kind_of(kind).id_prefix, head_.id.substr(kIdPrefix.size()), "_", num_items_);
+  if (call != nullptr) call_ = *call;
+  append_item_event(out, "response.output_item.added", "in_progress");
+  if (kind == Item::kCall) return;
+  open_item_event(out, "response.content_part.added");
+  out->append(R"(,"part":)").append(part({}, {})).append("}\n\n");
 }
 
-std::string ResponsesWriter::whole(const WholeResponse& response) {
-  const ChoiceResult& choice = response.choices.front();
-  keep(choice.text, logprobs_ ? token_scores(choice.tokens) : "", choice.ending);
-  return this->response(end_status(), message(end_status()), &response.usage, nullptr);
+void ResponsesWriter::close_item(std::string* out, std::string_view status) {
+  if (open_ == Item::kNone) return;
+  const Kind& kind = kind_of(open_);
+  open_item_event(out, str(kind.events, ".done"));
+  out->append(",\"").append(kind.text).append("\":");
+  append_json_string(out, text_);
+  if (open_ == Item::kMessage) out->append(R"(,"logprobs":[)").append(scores_).append("]");
+  if (open_ == Item::kCall) {
+    out->append(R"(,"name":)");
+    append_json_string(out, call_.name);
+  }
+  out->append("}\n\n");
+  if (open_ != Item::kCall) {
+    open_item_event(out, "response.content_part.done");
+    out->append(R"(,"part":)").append(part(text_, scores_)).append("}\n\n");
+  }
+  append_item_event(out, "response.output_item.done", status);
+  output_.append(num_items_ == 0 ? "" : ",").append(item(status));
+  ++num_items_;
+  open_ = Item::kNone;
+  text_.clear();
+  scores_.clear();
+}
+
+void ResponsesWriter::append_delta(std::string* out, std::string_view text,
+                                   std::string_view scores) {
+  text_ += text;
+  if (!scores.empty()) scores_.append(scores_.empty() ? "" : ",").append(scores);
+  open_item_event(out, str(kind_of(open_).events, ".delta"));
+  out->append(R"(,"delta":")");
+  append_json_escaped(out, text);
+  out->push_back('"');
+  if (open_ == Item::kMessage) out->append(R"(,"logprobs":[)").append(scores).append("]");
+  out->append("}\n\n");
 }
 
 void ResponsesWriter::open_event(std::string* out, std::string_view type) {
@@ -124,11 +229,19 @@ void ResponsesWriter::open_event(std::string* out, std::string_view type) {
   append_json(out, next_event_++);
 }
 
-void ResponsesWriter::open_text_event(std::string* out, std::string_view type) {
+void ResponsesWriter::open_item_event(std::string* out, std::string_view type) {
   open_event(out, type);
-  out->append(R"(,"item_id":)");
-  append_json_string(out, message_id_);
-  out->append(R"(,"output_index":0,"content_index":0)");
+  out->append(R"(,"item_id":")").append(item_id_).append(R"(","output_index":)");
+  append_json(out, num_items_);
+  if (open_ != Item::kCall) out->append(R"(,"content_index":0)");
+}
+
+void ResponsesWriter::append_item_event(std::string* out, std::string_view type,
+                                        std::string_view status) {
+  open_event(out, type);
+  out->append(R"(,"output_index":)");
+  append_json(out, num_items_);
+  out->append(R"(,"item":)").append(item(status)).append("}\n\n");
 }
 
 void ResponsesWriter::append_response_event(std::string* out, std::string_view type,
@@ -138,41 +251,55 @@ void ResponsesWriter::append_response_event(std::string* out, std::string_view t
 }
 
 void ResponsesWriter::append_start(std::string* out, int, const Usage&) {
-  const std::string begun = response("in_progress", {}, nullptr, nullptr);
+  const std::string begun = response("in_progress", nullptr, nullptr);
   append_response_event(out, "response.created", begun);
   append_response_event(out, "response.in_progress", begun);
-  open_event(out, "response.output_item.added");
-  out->append(R"(,"output_index":0,"item":)").append(message("in_progress")).append("}\n\n");
-  open_text_event(out, "response.content_part.added");
-  out->append(R"(,"part":)").append(part({}, {})).append("}\n\n");
 }
 
 void ResponsesWriter::append_news(std::string* out, const ChoiceNews& news) {
+  if (news.ending.finish != FinishReason::kNone) ending_ = news.ending;
+  if (!news.reasoning.empty()) {
+    open_item(out, Item::kReasoning);
+    append_delta(out, news.reasoning, {});
+  }
   const std::string scores = logprobs_ ? token_scores(news.tokens) : std::string();
-  keep(news.text, scores, news.ending);
-  if (news.text.empty() && scores.empty()) return;
-  open_text_event(out, "response.output_text.delta");
-  out->append(R"(,"delta":")");
-  append_json_escaped(out, news.text);
-  out->append(R"(","logprobs":[)").append(scores).append("]}\n\n");
+  const bool scored_text = !scores.empty() && news.reasoning.empty() && news.calls.empty();
+  if (!news.text.empty() || scored_text) {
+    open_item(out, Item::kMessage);
+    append_delta(out, news.text, scores);
+  }
+  for (const ToolCallDelta& call : news.calls) {
+    if (!call.name.empty()) open_item(out, Item::kCall, &call);
+    if (!call.arguments.empty()) append_delta(out, call.arguments, {});
+  }
+}
+
+void ResponsesWriter::end_items(std::string* out) {
+  if (open_ == Item::kNone && num_items_ == 0) open_item(out, Item::kMessage);
+  close_item(out, end_status());
 }
 
 void ResponsesWriter::append_end(std::string* out, const Usage& usage) {
   const std::string_view status = end_status();
-  open_text_event(out, "response.output_text.done");
-  out->append(R"(,"text":)");
-  append_json_string(out, text_);
-  out->append(R"(,"logprobs":[)").append(scores_).append("]}\n\n");
-  open_text_event(out, "response.content_part.done");
-  out->append(R"(,"part":)").append(part(text_, scores_)).append("}\n\n");
-  open_event(out, "response.output_item.done");
-  out->append(R"(,"output_index":0,"item":)").append(message(status)).append("}\n\n");
-  append_response_event(out, str("response.", status),
-                        response(status, message(status), &usage, nullptr));
+  end_items(out);
+  append_response_event(out, str("response.", status), response(status, &usage, nullptr));
+}
+
+// The whole answer is what a stream of one piece would have ended with.
+std::string ResponsesWriter::whole(const WholeResponse& response) {
+  const ChoiceResult& choice = response.choices.front();
+  std::string events;
+  append_news(&events, {.reasoning = choice.reasoning,
+                        .text = choice.text,
+                        .calls = choice.calls,
+                        .tokens = choice.tokens,
+                        .ending = choice.ending});
+  end_items(&events);
+  return this->response(end_status(), &response.usage, nullptr);
 }
 
 void ResponsesWriter::append_error(std::string* out, const Status& error) {
-  append_response_event(out, "response.failed", response("failed", {}, nullptr, &error));
+  append_response_event(out, "response.failed", response("failed", nullptr, &error));
 }
 
 }  // namespace sluice

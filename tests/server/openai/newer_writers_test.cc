@@ -116,7 +116,7 @@ TEST(ResponsesWriter, WritesTheEventsOfAResponse) {
   const JsonValue& response = *events.back().data.find("response");
   EXPECT_EQ(*response.find("status")->as_string(), "completed");
   const JsonValue& item = response.find("output")->as_array()->at(0);
-  EXPECT_EQ(*item.find("id")->as_string(), "msg_1");
+  EXPECT_EQ(*item.find("id")->as_string(), "msg_1_0");
   EXPECT_EQ(*item.find("content")->as_array()->at(0).find("text")->as_string(), "a\nb");
   EXPECT_EQ(*response.find("usage")->find("total_tokens")->as_integer(), 8);
 }
