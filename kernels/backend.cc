@@ -18,7 +18,9 @@ void check_norm_weight(const TensorView& x, const TensorView& weight) {
   SLUICE_CHECK_EQ(weight.cols, x.cols);
 }
 
-void check_product(const TensorView& out, const TensorView& x, const Weight& weight) {
+void check_product(const TensorView& out, const ProductInput& input, const Weight& weight) {
+  const TensorView& x = input.values;
+  if (!input.is_complete()) SLUICE_CHECK_EQ(input.squares.rows, x.rows);
   SLUICE_CHECK_EQ(out.rows, x.rows);
   SLUICE_CHECK_EQ(x.cols, weight.cols);
   SLUICE_CHECK_EQ(out.cols, weight.rows);
@@ -33,6 +35,14 @@ void check_kv(const Backend& backend, const RaggedBatchView& batch, const KvCach
     fail_check(__FILE__, __LINE__,
                str("this backend is not built for a head_dim of ", kv.head_dim));
   }
+}
+
+void check_append(const Backend& backend, const TensorView& qkv, int num_q_heads,
+                  const RopeTable& rope, const RaggedBatchView& batch, const KvCacheView& kv) {
+  check_kv(backend, batch, kv);
+  SLUICE_CHECK_EQ(qkv.rows, batch.num_tokens);
+  SLUICE_CHECK_EQ(qkv.cols, int64_t{num_q_heads + 2 * kv.num_kv_heads} * kv.head_dim);
+  SLUICE_CHECK_EQ(rope.head_dim, kv.head_dim);
 }
 
 }  // namespace
@@ -72,9 +82,17 @@ void Backend::add_rms_norm(TensorView out, TensorView residual, TensorView delta
   if (residual.rows > 0) do_add_rms_norm(out, residual, delta, weight, eps);
 }
 
-void Backend::gemm(TensorView out, TensorView x, const Weight& weight) {
+void Backend::gemm(TensorView out, const ProductInput& x, const Weight& weight) {
   check_product(out, x, weight);
-  if (x.rows > 0) do_gemm(out, x, weight);
+  if (out.rows > 0) do_gemm(out, x, weight);
+}
+
+ProductInput Backend::gemm_add_rms_norm(TensorView out, TensorView residual, TensorView x,
+                                        const Weight& weight, TensorView norm, float eps) {
+  check_product(out, x, weight);
+  check_same_shape(out, residual);
+  check_norm_weight(residual, norm);
+  return out.rows > 0 ? do_gemm_add_rms_norm(out, residual, x, weight, norm, eps) : out;
 }
 
 void Backend::prepare_gemm(TensorView out, TensorView x, std::span<const Weight* const> weights) {
@@ -121,22 +139,27 @@ void Backend::gelu_mul(TensorView out, TensorView gate_up) {
   if (out.rows > 0) do_gelu_mul(out, gate_up);
 }
 
-void Backend::gemm_silu_mul(TensorView out, TensorView gate_up, TensorView x,
+void Backend::gemm_silu_mul(TensorView out, TensorView gate_up, const ProductInput& x,
                             const Weight& weight) {
   check_product(gate_up, x, weight);
-  SLUICE_CHECK(gate_up.dtype == x.dtype);
+  SLUICE_CHECK(gate_up.dtype == x.values.dtype);
   SLUICE_CHECK_EQ(out.rows, gate_up.rows);
   SLUICE_CHECK_EQ(2 * out.cols, gate_up.cols);
-  SLUICE_CHECK(out.dtype == x.dtype);
-  if (x.rows > 0) do_gemm_silu_mul(out, gate_up, x, weight);
+  SLUICE_CHECK(out.dtype == gate_up.dtype);
+  if (out.rows > 0) do_gemm_silu_mul(out, gate_up, x, weight);
+}
+
+void Backend::gemm_rope_append_kv(TensorView qkv, const ProductInput& x, const Weight& weight,
+                                  int num_q_heads, const RopeTable& rope,
+                                  const RaggedBatchView& batch, const KvCacheView& kv) {
+  check_product(qkv, x, weight);
+  check_append(*this, qkv, num_q_heads, rope, batch, kv);
+  if (qkv.rows > 0) do_gemm_rope_append_kv(qkv, x, weight, num_q_heads, rope, batch, kv);
 }
 
 void Backend::rope_append_kv(TensorView qkv, int num_q_heads, const RopeTable& rope,
                              const RaggedBatchView& batch, const KvCacheView& kv) {
-  check_kv(*this, batch, kv);
-  SLUICE_CHECK_EQ(qkv.rows, batch.num_tokens);
-  SLUICE_CHECK_EQ(qkv.cols, int64_t{num_q_heads + 2 * kv.num_kv_heads} * kv.head_dim);
-  SLUICE_CHECK_EQ(rope.head_dim, kv.head_dim);
+  check_append(*this, qkv, num_q_heads, rope, batch, kv);
   if (qkv.rows > 0) do_rope_append_kv(qkv, num_q_heads, rope, batch, kv);
 }
 

@@ -150,7 +150,21 @@ class Backend {
   // out = x * weight^T      x [tokens, in] activations; weight [out, in]; out [tokens, out]
   // activations or f32 Each out element is one fixed-order sum over `in` that does not depend on
   // the number of tokens where batch_invariant() is true.
-  void gemm(TensorView out, TensorView x, const Weight& weight);
+  void gemm(TensorView out, const ProductInput& x, const Weight& weight);
+
+  // residual += x * weight^T; out = rms_norm(residual): gemm, then add_rms_norm, in one where that
+  // is faster; then the product is not rounded in between, and what is returned lacks its factors.
+  //   x [tokens, in], residual, out [tokens, n] activations; weight [n, in]; norm [1, n] f32
+  // Returns `out` as the products after this call take it; nothing else may read it, and it lasts
+  // until the next call.
+  [[nodiscard]] ProductInput gemm_add_rms_norm(TensorView out, TensorView residual, TensorView x,
+                                               const Weight& weight, TensorView norm, float eps);
+
+  // gemm, then rope_append_kv of its result, in one where that is faster; then the product is not
+  // rounded in between, and the columns of k and v hold anything.
+  void gemm_rope_append_kv(TensorView qkv, const ProductInput& x, const Weight& weight,
+                           int num_q_heads, const RopeTable& rope, const RaggedBatchView& batch,
+                           const KvCacheView& kv);
 
   // Start-up: lets the backend measure by which of its kernels products of this shape are computed
   // fastest, for 1 ... out.rows rows; without it they take a guess. `weights` are of one shape, as
@@ -168,7 +182,8 @@ class Backend {
   // is faster; then the two products are not rounded in between.
   //   x [tokens, in], out [tokens, n] activations; weight [2 n, in]: Wg's rows, then Wu's
   //   gate_up [tokens, 2 n] activations: scratch, which holds anything afterwards
-  void gemm_silu_mul(TensorView out, TensorView gate_up, TensorView x, const Weight& weight);
+  void gemm_silu_mul(TensorView out, TensorView gate_up, const ProductInput& x,
+                     const Weight& weight);
 
   // Rotates the q heads of qkv in place and writes rotated k and plain v of this step to the cache.
   //   qkv [tokens, (num_q_heads + 2 kv_heads) * head_dim] activations: q heads, then k heads, then
@@ -224,12 +239,24 @@ class Backend {
   virtual void do_add(TensorView x, TensorView delta) = 0;
   virtual void do_scale(TensorView x, float factor) = 0;
   virtual void do_soft_cap(TensorView x, float cap) = 0;
-  virtual void do_gemm(TensorView out, TensorView x, const Weight& weight) = 0;
+  virtual void do_gemm(TensorView out, const ProductInput& x, const Weight& weight) = 0;
+  virtual ProductInput do_gemm_add_rms_norm(TensorView out, TensorView residual, TensorView x,
+                                            const Weight& weight, TensorView norm, float eps) {
+    do_gemm(out, x, weight);
+    do_add_rms_norm(out, residual, out, norm, eps);
+    return out;
+  }
+  virtual void do_gemm_rope_append_kv(TensorView qkv, const ProductInput& x, const Weight& weight,
+                                      int num_q_heads, const RopeTable& rope,
+                                      const RaggedBatchView& batch, const KvCacheView& kv) {
+    do_gemm(qkv, x, weight);
+    do_rope_append_kv(qkv, num_q_heads, rope, batch, kv);
+  }
   virtual void do_prepare_gemm(TensorView /*out*/, TensorView /*x*/,
                                std::span<const Weight* const> /*weights*/) {}  // nothing to choose
   virtual void do_silu_mul(TensorView out, TensorView gate_up) = 0;
   virtual void do_gelu_mul(TensorView out, TensorView gate_up) = 0;
-  virtual void do_gemm_silu_mul(TensorView out, TensorView gate_up, TensorView x,
+  virtual void do_gemm_silu_mul(TensorView out, TensorView gate_up, const ProductInput& x,
                                 const Weight& weight) {
     do_gemm(gate_up, x, weight);
     do_silu_mul(out, gate_up);

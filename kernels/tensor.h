@@ -49,6 +49,28 @@ struct TensorView {
   }
 };
 
+// The rows x that a product takes. Where `squares` has data, each still lacks a factor that the
+// product can as well apply to its sums:
+//
+//   x[t, :] = values[t, :] / sqrt(sum_i squares[t, i] / cols + eps)
+//
+// Without, x = values. Backend::gemm_add_rms_norm makes the former, a TensorView is the latter.
+struct ProductInput {
+  TensorView values;
+  TensorView squares;  // [rows, n] f32
+  float eps = 0;
+
+  ProductInput(TensorView x)
+      : values(x) {}  // NOLINT(google-explicit-constructor): rows as they are
+  ProductInput(TensorView v, TensorView s, float e) : values(v), squares(s), eps(e) {}
+
+  bool is_complete() const { return squares.data == nullptr; }
+  ProductInput row_range(int64_t first, int64_t count) const {
+    if (is_complete()) return values.row_range(first, count);
+    return {values.row_range(first, count), squares.row_range(first, count), eps};
+  }
+};
+
 // Where memory lives. kHost is ordinary memory that the device can copy from and to at full speed,
 // and that its ops can write (pinned).
 enum class Memory : uint8_t { kDevice, kHost };

@@ -124,17 +124,13 @@ void DecoderModel::post_norm(TensorView hidden, const TensorView& norm) const {
   if (norm.data != nullptr) backend_.rms_norm(hidden, hidden, norm, config_.rms_norm_eps);
 }
 
-TensorView DecoderModel::branch_input(const TensorView& norm, bool is_first, TensorView residual,
-                                      TensorView hidden) const {
-  if (!config_.pre_norms) {
-    if (!is_first) backend_.add(residual, hidden);
+ProductInput DecoderModel::join(TensorView residual, TensorView hidden,
+                                const TensorView& norm) const {
+  if (norm.data == nullptr) {
+    backend_.add(residual, hidden);
     return residual;
   }
-  if (is_first) {
-    backend_.rms_norm(hidden, residual, norm, residual_eps_);
-  } else {
-    backend_.add_rms_norm(hidden, residual, hidden, norm, residual_eps_);
-  }
+  backend_.add_rms_norm(hidden, residual, hidden, norm, residual_eps_);
   return hidden;
 }
 
@@ -144,17 +140,22 @@ AttendOptions DecoderModel::attend_options(int layer) const {
           .soft_cap = config_.attention_soft_cap};
 }
 
-void DecoderModel::attend(int layer, TensorView input, TensorView attended,
-                          const RaggedBatchView& batch, const KvStorage& storage,
-                          AttentionPolicy& attention, const Workspace& workspace) const {
+ProductInput DecoderModel::project_and_join(TensorView branch, const Projection& to,
+                                            TensorView residual, TensorView hidden,
+                                            const TensorView& norm) const {
+  const bool plain = to.bias.data == nullptr && to.post_norm.data == nullptr;
+  if (plain && norm.data != nullptr)
+    return backend_.gemm_add_rms_norm(hidden, residual, branch, to.weight, norm, residual_eps_);
+  backend_.gemm(hidden, branch, to.weight);
+  add_bias(hidden, to.bias);
+  post_norm(hidden, to.post_norm);
+  return join(residual, hidden, norm);
+}
+
+void DecoderModel::norm_queries_and_keys(const LayerWeights& weights, TensorView qkv) const {
   const ModelConfig& c = config_;
-  const LayerWeights& weights = weights_.layers[static_cast<size_t>(layer)];
-  const KvCacheView kv = storage.layer(layer);
-  const TensorView qkv = workspace.qkv_.head(batch.num_tokens);
   const TensorView q = qkv.columns(0, c.q_width());
   const TensorView k = qkv.columns(c.q_width(), c.kv_width());
-  backend_.gemm(qkv, input, weights.qkv);
-  add_bias(qkv, weights.qkv_bias);
   if (c.qk_norm == QkNorm::kPerHead) {
     backend_.norm_heads(q, weights.q_norm, c.rms_norm_eps);
     backend_.norm_heads(k, weights.k_norm, c.rms_norm_eps);
@@ -162,14 +163,31 @@ void DecoderModel::attend(int layer, TensorView input, TensorView attended,
     backend_.rms_norm(q, q, weights.q_norm, c.rms_norm_eps);
     backend_.rms_norm(k, k, weights.k_norm, c.rms_norm_eps);
   }
+}
+
+void DecoderModel::attend(int layer, const ProductInput& input, TensorView attended,
+                          const RaggedBatchView& batch, const KvStorage& storage,
+                          AttentionPolicy& attention, const Workspace& workspace) const {
+  const ModelConfig& c = config_;
+  const LayerWeights& weights = weights_.layers[static_cast<size_t>(layer)];
+  const KvCacheView kv = storage.layer(layer);
+  const TensorView qkv = workspace.qkv_.head(batch.num_tokens);
+  const TensorView q = qkv.columns(0, c.q_width());
   const RopeTable& rope = weights_.ropes[static_cast<size_t>(c.rope_of(layer))];
-  backend_.rope_append_kv(qkv, c.num_heads, rope, batch, kv);
+  if (weights.qkv_bias.data == nullptr && c.qk_norm == QkNorm::kNone) {
+    backend_.gemm_rope_append_kv(qkv, input, weights.qkv, c.num_heads, rope, batch, kv);
+  } else {
+    backend_.gemm(qkv, input, weights.qkv);
+    add_bias(qkv, weights.qkv_bias);
+    norm_queries_and_keys(weights, qkv);
+    backend_.rope_append_kv(qkv, c.num_heads, rope, batch, kv);
+  }
   backend_.attend(attended, q, c.num_heads, attend_options(layer), batch, kv,
                   attention.select(layer, q, batch, kv));
 }
 
-TensorView DecoderModel::forward(const RaggedBatchView& batch, const KvStorage& storage,
-                                 AttentionPolicy& attention, Workspace& workspace) const {
+ProductInput DecoderModel::forward(const RaggedBatchView& batch, const KvStorage& storage,
+                                   AttentionPolicy& attention, Workspace& workspace) const {
   const ModelConfig& c = config_;
   int64_t rows = batch.num_tokens;
   TensorView residual = workspace.residual_.head(rows);
@@ -178,11 +196,14 @@ TensorView DecoderModel::forward(const RaggedBatchView& batch, const KvStorage& 
 
   backend_.embed(residual, weights_.embedding, batch.token_ids, batch.sampled);
   if (embedding_factor_ != 1) backend_.scale(residual, embedding_factor_);
+  ProductInput input = c.pre_norms ? hidden : residual;
+  if (c.pre_norms)
+    backend_.rms_norm(hidden, residual, weights_.layers[0].attention_norm, residual_eps_);
   for (int i = 0; i < c.num_layers; ++i) {
     const LayerWeights& layer = weights_.layers[i];
-    const TensorView input = branch_input(layer.attention_norm, i == 0, residual, hidden);
+    const bool is_last = i == c.num_layers - 1;
     attend(i, input, attended, batch, storage, attention, workspace);
-    if (i == c.num_layers - 1) {
+    if (is_last && batch.num_logit_rows < batch.num_tokens) {
       // Nobody reads the other rows any more. The gathered rows go where qkv and hidden were.
       rows = batch.num_logit_rows;
       const TensorView& qkv = workspace.qkv_;
@@ -194,39 +215,48 @@ TensorView DecoderModel::forward(const RaggedBatchView& batch, const KvStorage& 
       residual = residual.head(rows);
       hidden = hidden.head(rows);
     }
-    backend_.gemm(hidden, attended, layer.o);
-    add_bias(hidden, layer.o_bias);
-    post_norm(hidden, layer.attention_post_norm);
-    const TensorView mlp_input = branch_input(layer.mlp_norm, false, residual, hidden);
-    mlp(layer, mlp_input, hidden, workspace);
+    const Projection o{layer.o, layer.o_bias, layer.attention_post_norm};
+    input = project_and_join(attended, o, residual, hidden, layer.mlp_norm);
+    const TensorView& next_norm =
+        is_last ? weights_.final_norm : weights_.layers[i + 1].attention_norm;
+    input = mlp(layer, input, residual, hidden, next_norm, workspace);
   }
-  backend_.add_rms_norm(hidden, residual, hidden, weights_.final_norm, residual_eps_);
-  return hidden;
+  return input;
 }
 
-void DecoderModel::mlp(const LayerWeights& layer, TensorView input, TensorView hidden,
-                       const Workspace& workspace) const {
+TensorView DecoderModel::gate(const LayerWeights& layer, const ProductInput& input,
+                              const Workspace& workspace) const {
   const bool silu = config_.activation == Activation::kSilu;
-  for (int64_t first = 0; first < hidden.rows; first += workspace.gate_up_.rows) {
-    const int64_t rows = std::min(workspace.gate_up_.rows, hidden.rows - first);
-    const TensorView from = input.row_range(first, rows);
-    const TensorView to = hidden.row_range(first, rows);
-    const TensorView gate_up = workspace.gate_up_.head(rows);
-    const TensorView gated = workspace.gated_.head(rows);
-    if (silu && !config_.mlp_bias) {
-      backend_.gemm_silu_mul(gated, gate_up, from, layer.gate_up);
-    } else {
-      backend_.gemm(gate_up, from, layer.gate_up);
-      add_bias(gate_up, layer.gate_up_bias);
-      silu ? backend_.silu_mul(gated, gate_up) : backend_.gelu_mul(gated, gate_up);
-    }
-    backend_.gemm(to, gated, layer.down);
+  const TensorView gate_up = workspace.gate_up_.head(input.values.rows);
+  const TensorView gated = workspace.gated_.head(input.values.rows);
+  if (silu && !config_.mlp_bias) {
+    backend_.gemm_silu_mul(gated, gate_up, input, layer.gate_up);
+  } else {
+    backend_.gemm(gate_up, input, layer.gate_up);
+    add_bias(gate_up, layer.gate_up_bias);
+    silu ? backend_.silu_mul(gated, gate_up) : backend_.gelu_mul(gated, gate_up);
+  }
+  return gated;
+}
+
+ProductInput DecoderModel::mlp(const LayerWeights& layer, const ProductInput& input,
+                               TensorView residual, TensorView hidden, const TensorView& norm,
+                               const Workspace& workspace) const {
+  const int64_t most = workspace.gate_up_.rows;
+  if (hidden.rows <= most) {
+    const Projection down{layer.down, layer.down_bias, layer.mlp_post_norm};
+    return project_and_join(gate(layer, input, workspace), down, residual, hidden, norm);
+  }
+  for (int64_t first = 0; first < hidden.rows; first += most) {
+    const TensorView to = hidden.row_range(first, std::min(most, hidden.rows - first));
+    backend_.gemm(to, gate(layer, input.row_range(first, to.rows), workspace), layer.down);
     add_bias(to, layer.down_bias);
   }
   post_norm(hidden, layer.mlp_post_norm);
+  return join(residual, hidden, norm);
 }
 
-void DecoderModel::lm_head(TensorView logits, TensorView states) const {
+void DecoderModel::lm_head(TensorView logits, const ProductInput& states) const {
   backend_.gemm(logits, states, weights_.lm_head ? *weights_.lm_head : weights_.embedding);
   if (config_.logit_soft_cap > 0) backend_.soft_cap(logits, config_.logit_soft_cap);
 }

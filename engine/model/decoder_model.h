@@ -94,26 +94,39 @@ class DecoderModel {
 
   // Writes K and V of the batch's tokens into `storage` (a kv_layout of this model) and returns the
   // final normed states of its logit rows, [num_logit_rows, hidden] in the workspace. Asynchronous.
-  TensorView forward(const RaggedBatchView& batch, const KvStorage& storage,
-                     AttentionPolicy& attention, Workspace& workspace) const;
+  ProductInput forward(const RaggedBatchView& batch, const KvStorage& storage,
+                       AttentionPolicy& attention, Workspace& workspace) const;
 
   // logits[i, :] = states[i, :] * head^T, under the soft cap if there is one      logits [n, vocab]
   // f32; states: rows of forward()'s
-  void lm_head(TensorView logits, TensorView states) const;
+  void lm_head(TensorView logits, const ProductInput& states) const;
 
  private:
-  // What a branch reads: `hidden`, or the residual itself where nothing norms it. Adds the last
-  // branch's output, in `hidden`, to the residual where there was one.
-  TensorView branch_input(const TensorView& norm, bool is_first, TensorView residual,
-                          TensorView hidden) const;
+  // The end of a branch.
+  struct Projection {
+    const Weight& weight;
+    const TensorView& bias;
+    const TensorView& post_norm;
+  };
+
+  // residual += hidden. Returns what the next branch reads: `hidden` <- the residual normed, or the
+  // residual itself where there is no norm.
+  ProductInput join(TensorView residual, TensorView hidden, const TensorView& norm) const;
+  // The same of branch * to.weight^T.
+  ProductInput project_and_join(TensorView branch, const Projection& to, TensorView residual,
+                                TensorView hidden, const TensorView& norm) const;
   AttendOptions attend_options(int layer) const;
   // attended <- the attention's output, before its projection.
-  void attend(int layer, TensorView input, TensorView attended, const RaggedBatchView& batch,
-              const KvStorage& storage, AttentionPolicy& attention,
+  void attend(int layer, const ProductInput& input, TensorView attended,
+              const RaggedBatchView& batch, const KvStorage& storage, AttentionPolicy& attention,
               const Workspace& workspace) const;
-  // hidden <- the MLP's output of `input`, which may be `hidden`, all rows.
-  void mlp(const LayerWeights& layer, TensorView input, TensorView hidden,
-           const Workspace& workspace) const;
+  void norm_queries_and_keys(const LayerWeights& weights, TensorView qkv) const;
+  // The MLP's output of `input`, which may be `hidden`, joins the residual as above.
+  ProductInput mlp(const LayerWeights& layer, const ProductInput& input, TensorView residual,
+                   TensorView hidden, const TensorView& norm, const Workspace& workspace) const;
+  // The gated activations of `input`, before they are projected down.
+  TensorView gate(const LayerWeights& layer, const ProductInput& input,
+                  const Workspace& workspace) const;
   void add_bias(TensorView x, const TensorView& bias) const;
   void post_norm(TensorView hidden, const TensorView& norm) const;
 

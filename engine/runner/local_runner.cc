@@ -165,7 +165,7 @@ void LocalRunner::enqueue_forward(Step& step, size_t slot) {
   attention_.plan(view);
   step.states = model_.forward(view, storage_, attention_, memory_.workspace_);
   step.sampled = false;
-  SLUICE_CHECK_EQ(static_cast<int64_t>(step.rows.size()), step.states.rows);
+  SLUICE_CHECK_EQ(static_cast<int64_t>(step.rows.size()), step.states.values.rows);
 }
 
 void LocalRunner::enqueue_sampling(const StepPlan& plan, uint64_t number) {
@@ -194,7 +194,7 @@ int LocalRunner::sample_slice(const StepPlan& plan, uint64_t number, int first) 
   const size_t slot = slot_of(number);
   const Step& step = steps_[slot];
   const int most =
-      static_cast<int>(std::min(workspace.logits().rows, step.states.rows - int64_t{first}));
+      static_cast<int>(std::min(workspace.logits().rows, step.states.values.rows - int64_t{first}));
   int count = 0;
   for (; count < most && sampling_batch_.bytes() < kSliceBytes; ++count) {
     const LogitRow& row = step.rows[first + count];
@@ -203,7 +203,8 @@ int LocalRunner::sample_slice(const StepPlan& plan, uint64_t number, int first) 
   sampling_batch_.validate(model_.config().vocab_size, step.num_sampled_before);
   const TensorView logits = workspace.logits().head(count);
   model_.lm_head(logits, step.states.row_range(first, count));
-  const auto out = SampledTokens::over(memory_.slots_[slot].results.data(), step.states.rows);
+  const auto out =
+      SampledTokens::over(memory_.slots_[slot].results.data(), step.states.values.rows);
   backend_.sample(out.after(first), ids_of(number) + first, logits, workspace.scratch(),
                   sampling_batch_, ids_of(number - 1));
   return count;

@@ -82,9 +82,9 @@ class LocalRunner final : public ModelRunner {
   struct Step {
     std::vector<LogitRow> rows;
     size_t num_entries = 0;
-    int num_sampled_before = 0;  // logit rows of the step before
-    TensorView states;           // of `rows`, in the workspace
-    bool sampled = false;        // or waiting for sample()
+    int num_sampled_before = 0;          // logit rows of the step before
+    ProductInput states = TensorView{};  // of `rows`, in the workspace
+    bool sampled = false;                // or waiting for sample()
     Fence done;
   };
 

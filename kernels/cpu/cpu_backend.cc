@@ -197,7 +197,9 @@ class CpuBackend final : public Backend {
     for (int64_t r = 0; r < out.rows; ++r) std::memcpy(out.row_ptr(r), x.row_ptr(rows[r]), bytes);
   }
 
-  void do_gemm(TensorView out, TensorView x, const Weight& weight) override {
+  void do_gemm(TensorView out, const ProductInput& input, const Weight& weight) override {
+    SLUICE_CHECK(input.is_complete());
+    const TensorView& x = input.values;
     const int64_t steps = panel_steps(weight.cols, weight.dtype);
     const ProductTypes types{.panel = weight.dtype, .rows = activations_};
     const size_t row_bytes = kernels_.x_row_bytes(types, steps);

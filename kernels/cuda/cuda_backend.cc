@@ -69,12 +69,17 @@ class CudaBackend final : public Backend {
   void do_gelu_mul(TensorView out, TensorView gate_up) override {
     launch_gelu_mul(out, gate_up, stream_);
   }
-  void do_gemm(TensorView out, TensorView x, const Weight& weight) override;
+  void do_gemm(TensorView out, const ProductInput& x, const Weight& weight) override;
+  ProductInput do_gemm_add_rms_norm(TensorView out, TensorView residual, TensorView x,
+                                    const Weight& weight, TensorView norm, float eps) override;
   void do_prepare_gemm(TensorView out, TensorView x,
                        std::span<const Weight* const> weights) override;
   void do_silu_mul(TensorView out, TensorView gate_up) override;
-  void do_gemm_silu_mul(TensorView out, TensorView gate_up, TensorView x,
+  void do_gemm_silu_mul(TensorView out, TensorView gate_up, const ProductInput& x,
                         const Weight& weight) override;
+  void do_gemm_rope_append_kv(TensorView qkv, const ProductInput& x, const Weight& weight,
+                              int num_q_heads, const RopeTable& rope, const RaggedBatchView& batch,
+                              const KvCacheView& kv) override;
   void do_rope_append_kv(TensorView qkv, int num_q_heads, const RopeTable& rope,
                          const RaggedBatchView& batch, const KvCacheView& kv) override;
   void do_attend(TensorView out, TensorView q, int num_q_heads, const AttendOptions& options,
@@ -233,14 +238,15 @@ void CudaBackend::do_add_rms_norm(TensorView out, TensorView residual, TensorVie
   launch_rms_norm(out, residual, &delta, weight, eps, stream_);
 }
 
-void CudaBackend::do_gemm(TensorView out, TensorView x, const Weight& weight) {
+void CudaBackend::do_gemm(TensorView out, const ProductInput& input, const Weight& weight) {
+  if (input.values.dtype == weight.dtype) return gemm_->run(out, input, weight);
+  const TensorView x = gemm_->complete(input);
   if (x.dtype == DType::kF32 && weight.dtype == DType::kBF16 && split_gemm_) {
     const auto product = [this](TensorView y, TensorView halves, const Weight& w) {
       gemm_->run(y, halves, w);
     };
     return split_gemm_->run(out, x, weight, product, stream_);
   }
-  if (x.dtype == weight.dtype) return gemm_->run(out, x, weight);
   // As many rows at a time as have room. No model needs it: their activations are chosen to fit.
   const auto row_bytes = static_cast<size_t>(x.cols) * size_of(weight.dtype);
   const auto most = static_cast<int64_t>(kRoundedBytes / row_bytes);
@@ -265,11 +271,28 @@ void CudaBackend::do_silu_mul(TensorView out, TensorView gate_up) {
   launch_silu_mul(out, gate_up, stream_);
 }
 
-void CudaBackend::do_gemm_silu_mul(TensorView out, TensorView gate_up, TensorView x,
+void CudaBackend::do_gemm_silu_mul(TensorView out, TensorView gate_up, const ProductInput& x,
                                    const Weight& weight) {
-  if (x.dtype == weight.dtype && gemm_->run_gated(out, x, weight)) return;
+  if (gemm_->run_gated(out, x, weight)) return;
   do_gemm(gate_up, x, weight);
   do_silu_mul(out, gate_up);
+}
+
+ProductInput CudaBackend::do_gemm_add_rms_norm(TensorView out, TensorView residual, TensorView x,
+                                               const Weight& weight, TensorView norm, float eps) {
+  if (const auto normed = gemm_->run_add_norm(out, residual, x, weight, norm, eps)) return *normed;
+  do_gemm(out, x, weight);
+  do_add_rms_norm(out, residual, out, norm, eps);
+  return out;
+}
+
+void CudaBackend::do_gemm_rope_append_kv(TensorView qkv, const ProductInput& x,
+                                         const Weight& weight, int num_q_heads,
+                                         const RopeTable& rope, const RaggedBatchView& batch,
+                                         const KvCacheView& kv) {
+  if (gemm_->run_rope_append_kv(qkv, x, weight, num_q_heads, rope, batch, kv)) return;
+  do_gemm(qkv, x, weight);
+  do_rope_append_kv(qkv, num_q_heads, rope, batch, kv);
 }
 
 void CudaBackend::do_rope_append_kv(TensorView qkv, int num_q_heads, const RopeTable& rope,

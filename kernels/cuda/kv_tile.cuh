@@ -32,6 +32,16 @@ __host__ __device__ constexpr int kv_tile_index(int token, int column, int head_
   return panel * kBlockTokens * kPanelColumns + token * width + (chunk ^ phase) * 8 + column % 8;
 }
 
+// The sequence of row `token`: the last s with q_indptr[s] <= token.
+__device__ inline int sequence_of(const RaggedBatchView& batch, int token) {
+  int low = 0, high = batch.num_seqs;
+  while (high - low > 1) {
+    const int middle = (low + high) / 2;
+    (batch.q_indptr[middle] <= token ? low : high) = middle;
+  }
+  return low;
+}
+
 // Byte offset of the eight columns from `column` + 8 * `half` on, of a tile with kRows rows.
 // `column` is a multiple of 16 and should be known to the compiler.
 template <int kDim, int kRows>

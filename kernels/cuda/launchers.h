@@ -17,6 +17,8 @@ void launch_random_weight(void* out, DType dtype, int64_t rows, int64_t cols, ui
 // norm.cu: `delta` may be null (plain RMSNorm of x). With it: x += delta first, kept in x.
 void launch_rms_norm(TensorView out, TensorView x, const TensorView* delta, TensorView weight,
                      float eps, cudaStream_t stream);
+// out = x with the factors that its rows lack, bf16.
+void launch_complete(TensorView out, const ProductInput& x, cudaStream_t stream);
 // Each run of weight.cols elements of a row by itself, in place.
 void launch_norm_heads(TensorView x, TensorView weight, float eps, cudaStream_t stream);
 

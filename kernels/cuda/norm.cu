@@ -6,6 +6,7 @@
 #include "kernels/cuda/device/reduce.cuh"
 #include "kernels/cuda/device/vector.cuh"
 #include "kernels/cuda/dispatch.h"
+#include "kernels/cuda/gemm/fusions.cuh"
 #include "kernels/cuda/launchers.h"
 
 namespace sluice::cuda {
@@ -57,6 +58,26 @@ __global__ void __launch_bounds__(kMaxThreads)
     for (int i = 0; i < V; ++i) values[v][i] *= scale * gain[i];
     store<V>(out + blockIdx.x * out_stride + col, values[v]);
   }
+}
+
+constexpr int kCompleteThreads = 128;
+
+// out = values, each row by its factor, which every warp works out. Grid: (column tiles, rows).
+template <int V>
+__global__ void __launch_bounds__(kCompleteThreads)
+    complete_kernel(__nv_bfloat16* out, int64_t out_stride, const __nv_bfloat16* values,
+                    int64_t stride, RowFactors factors, int cols) {
+  allow_next_kernel();
+  wait_for_previous_kernel();
+  const int lane = threadIdx.x % 32;
+  const float factor = factors.factor<32>(factors.share<32>(blockIdx.y, lane));
+  const int col = (blockIdx.x * kCompleteThreads + threadIdx.x) * V;
+  if (col >= cols) return;
+  float row[V];
+  load<V>(row, values + blockIdx.y * stride + col);
+#pragma unroll
+  for (int i = 0; i < V; ++i) row[i] *= factor;
+  store<V>(out + blockIdx.y * out_stride + col, row);
 }
 
 constexpr int kHeadThreads = 32;
@@ -115,6 +136,18 @@ void launch_rms_norm(TensorView out, TensorView x, const TensorView* delta, Tens
       if (passes == 2) return launch_width<T, V, 2>(out, x, delta, weight, eps, threads, stream);
       launch_width<T, V, kMaxVectors>(out, x, delta, weight, eps, threads, stream);
     });
+  });
+}
+
+void launch_complete(TensorView out, const ProductInput& x, cudaStream_t stream) {
+  SLUICE_CHECK(out.dtype == DType::kBF16 && x.values.dtype == DType::kBF16);
+  dispatch_vector({out, x.values}, out.cols, [&](auto width) {
+    const dim3 grid(static_cast<unsigned>(ceil_div(out.cols, int64_t{kCompleteThreads} * width)),
+                    static_cast<unsigned>(out.rows));
+    launch(complete_kernel<width>, grid, kCompleteThreads, 0, stream,
+           static_cast<__nv_bfloat16*>(out.data), out.row_stride,
+           static_cast<const __nv_bfloat16*>(x.values.data), x.values.row_stride, RowFactors(x),
+           static_cast<int>(out.cols));
   });
 }
 

@@ -13,16 +13,6 @@ namespace {
 
 constexpr int kThreads = 256;
 
-// The sequence of row `token`: the last s with q_indptr[s] <= token.
-__device__ int sequence_of(const int32_t* q_indptr, int num_seqs, int token) {
-  int low = 0, high = num_seqs;
-  while (high - low > 1) {
-    const int middle = (low + high) / 2;
-    (q_indptr[middle] <= token ? low : high) = middle;
-  }
-  return low;
-}
-
 template <typename C>
 __device__ int tile_index(int token, int column, int head_dim) {
   return sizeof(C) == 2 ? kv_tile_index(token, column, head_dim) : token * head_dim + column;
@@ -40,7 +30,7 @@ __global__ void __launch_bounds__(kThreads)
   __shared__ int block_index;
   const int position = batch.positions[token];
   if (threadIdx.x == 0) {
-    const int s = sequence_of(batch.q_indptr, batch.num_seqs, token);
+    const int s = sequence_of(batch, token);
     block_index = batch.blocks[batch.block_indptr[s] + position / kBlockTokens];
   }
   __syncthreads();

@@ -91,12 +91,13 @@ std::vector<std::vector<float>> logits_of(Backend& backend, const DecoderModel& 
     for (const int p : positions)
       if (p >= first && p < last) batch.logit_rows.push_back(p - first);
     if (batch.logit_rows.empty()) batch.logit_rows.push_back(0);
-    const TensorView states = model.forward(upload.place(batch), storage, attention, workspace);
-    const auto rows = static_cast<size_t>(states.rows);
+    const ProductInput states = model.forward(upload.place(batch), storage, attention, workspace);
+    const auto rows = static_cast<size_t>(states.values.rows);
     const size_t bytes = rows * static_cast<size_t>(vocab) * sizeof(float);
     const Buffer device = backend.allocate(bytes, Memory::kDevice).value();
     const Buffer host = backend.allocate(bytes, Memory::kHost).value();
-    model.lm_head(TensorView::dense(device.data(), DType::kF32, states.rows, vocab), states);
+    const int64_t count = states.values.rows;
+    model.lm_head(TensorView::dense(device.data(), DType::kF32, count, vocab), states);
     backend.copy(host.data(), device.data(), bytes);
     backend.synchronize();
     for (size_t r = 0; r < rows; ++r) {

@@ -30,10 +30,18 @@ std::vector<double> product(const std::vector<double>& x, const std::vector<doub
   return out;
 }
 
+// Rows that only the kernels for odd strides take, and rows that the fast ones do.
+struct Padding {
+  int64_t in, out;
+};
+
 TEST_P(Gemm, MatchesReference) {
   std::mt19937 rng(1);
   for (const Shape& s : kShapes) {
-    for (const DType weight : kDTypes) {
+    for (const auto& [weight, padding] : {std::pair{DType::kF32, Padding{3, 5}},
+                                          {DType::kBF16, Padding{3, 5}},
+                                          {DType::kBF16, Padding{0, 0}},
+                                          {DType::kBF16, Padding{8, 16}}}) {
       for (const auto& [in, out] :
            {std::pair{DType::kF32, DType::kF32}, std::pair{DType::kBF16, DType::kBF16},
             std::pair{DType::kBF16, DType::kF32}}) {
@@ -43,8 +51,8 @@ TEST_P(Gemm, MatchesReference) {
         const auto x = random_values(s.tokens * s.in, in, rng);
         const auto w = random_values(s.out * s.in, weight, rng);
         const Weight packed = make_weight(backend(), w, s.out, s.in, weight);
-        DeviceTensor xs(backend(), in, s.tokens, s.in, 3);
-        DeviceTensor ys(backend(), out, s.tokens, s.out, 5);
+        DeviceTensor xs(backend(), in, s.tokens, s.in, padding.in);
+        DeviceTensor ys(backend(), out, s.tokens, s.out, padding.out);
         xs.set(x);
         backend().gemm(ys.view(), xs.view(), packed);
         expect_close(ys.get(), product(x, w, s),

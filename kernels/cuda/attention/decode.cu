@@ -152,7 +152,7 @@ __device__ void consume(const AttendParams& p, const AttendItem& item, uint8_t* 
     }
     mbarrier_arrive(&ring.empty[stage]);
   }
-  allow_next_kernel();
+  allow_next_kernel();  // where it was not before
   merge_warps<kDim, kConsumerWarps>(rows, p, item, first_token, reinterpret_cast<float*>(stages),
                                     kConsumerBarrier);
 }
@@ -193,6 +193,9 @@ __global__ void __launch_bounds__(kThreads, 2)
     return;
   }
   if constexpr (!kLists) wait_for_previous_kernel();
+  // Where this leaves processors idle, the next product's weights come in beside it; elsewhere they
+  // would take bandwidth from keys and values that are waited for.
+  if (static_cast<int>(gridDim.x) < p.num_processors) allow_next_kernel();
   consume<kDim, kLists>(p, item, stages, ring, keys);
 }
 

@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "kernels/cuda/cuda_check.h"
+#include "kernels/cuda/gemm/fusions.h"
 #include "kernels/cuda/gemm/plain.h"
 #include "kernels/cuda/gemm/skinny.h"
 #include "kernels/cuda/launchers.h"
@@ -20,6 +21,7 @@ constexpr size_t kWorkspaceBytes = size_t{32} << 20;  // what cuBLASLt asks for 
 constexpr int kGuesses = 8;                           // of cuBLASLt, that are considered
 // Above, cuBLASLt's first guess is within a few per cent, and measuring takes long.
 constexpr int64_t kMostMeasuredRows = 2048;
+constexpr int64_t kMaxNormedCols = 16384;  // of rows that lack factors: 2 MB of them
 constexpr int kProducts = 8, kRounds = 3;
 // A candidate must be this much faster than an earlier one: noise should not choose.
 constexpr float kGain = 0.98F;
@@ -77,6 +79,11 @@ Gemm::Gemm(Backend& memory, const cudaDeviceProp& card, const std::string& cache
     : num_sms_(card.multiProcessorCount),
       stream_(stream),
       workspace_(memory.allocate(kWorkspaceBytes, Memory::kDevice).value()),
+      squares_(
+          memory.allocate(sizeof(float) * kRingRows * kMaxNormedCols / kSquaresOf, Memory::kDevice)
+              .value()),
+      completed_(
+          memory.allocate(sizeof(BF16) * kRingRows * kMaxNormedCols, Memory::kDevice).value()),
       dense_(workspace_.data(), kWorkspaceBytes),
       ring_(num_sms_),
       machine_(str(card.name, ", ", num_sms_, " SMs, cuBLASLt ", DenseGemm::version())) {
@@ -90,15 +97,16 @@ Gemm::Gemm(Backend& memory, const cudaDeviceProp& card, const std::string& cache
   }
 }
 
-void Gemm::run(TensorView out, TensorView x, const Weight& weight) {
-  if (fits_skinny_gemm(out, x, weight))
-    return launch_skinny_gemm(out, x, weight, num_sms_, stream_);
-  if (!DenseGemm::fits(out, x)) return launch_plain_gemm(out, x, weight, stream_);
-  if (run(out, x, weight, choose(out, x, weight))) return;
+void Gemm::run(TensorView out, const ProductInput& input, const Weight& weight) {
+  const TensorView& x = input.values;
+  if (fits_skinny_gemm(x, weight)) return launch_skinny_gemm(out, input, weight, num_sms_, stream_);
+  if (!DenseGemm::fits(out, x)) return launch_plain_gemm(out, complete(input), weight, stream_);
+  if (run(out, input, weight, choose(out, x, weight))) return;
   // What suits one row count of a bucket need not suit another: sixteen rows, and a lone one.
-  const DenseAlgorithm suited = dense_.guesses(out, x, weight, 1).front();
+  const TensorView whole = complete(input);
+  const DenseAlgorithm suited = dense_.guesses(out, whole, weight, 1).front();
   guesses_.add(shape_of(out, x), suited);
-  SLUICE_CHECK(dense_.run(out, x, weight, suited, stream_));
+  SLUICE_CHECK(dense_.run(out, whole, weight, suited, stream_));
 }
 
 GemmChoice Gemm::choose(TensorView out, TensorView x, const Weight& weight) {
@@ -110,34 +118,86 @@ GemmChoice Gemm::choose(TensorView out, TensorView x, const Weight& weight) {
   return guess;
 }
 
-bool Gemm::run_gated(TensorView out, TensorView x, const Weight& weight) {
+std::optional<RingCut> Gemm::ring_cut(TensorView out, TensorView x, const Weight& weight) {
+  // The choice is that of the product alone, though its result may never be written.
+  const auto whole = TensorView::dense(out.data, out.dtype, out.rows, weight.rows);
+  if (!RingGemm::fits(x, weight) || !DenseGemm::fits(whole, x)) return std::nullopt;
+  const GemmChoice choice = choose(whole, x, weight);
+  const auto* cut = std::get_if<RingCut>(&choice);
+  return cut != nullptr ? std::optional(*cut) : std::nullopt;
+}
+
+bool Gemm::run_gated(TensorView out, const ProductInput& x, const Weight& weight) {
   if (out.dtype != DType::kBF16 || out.cols % kGatedRows != 0) return false;
-  if (fits_skinny_gemm(out, x, weight)) {
+  if (fits_skinny_gemm(x.values, weight)) {
     launch_gated_skinny_gemm(out, x, weight, num_sms_, stream_);
     return true;
   }
-  if (!RingGemm::fits(out, x, weight)) return false;
-  // The choice is that of the product alone, whose result, [tokens, 2 n], is never written.
-  const auto both = TensorView::dense(out.data, out.dtype, out.rows, weight.rows);
-  if (!DenseGemm::fits(both, x)) return false;
-  const GemmChoice choice = choose(both, x, weight);
-  const auto* cut = std::get_if<RingCut>(&choice);
-  if (cut == nullptr) return false;
-  ring_.run_gated(out, x, weight, *cut, stream_);
+  const std::optional<RingCut> cut = ring_cut(out, x.values, weight);
+  if (cut) ring_.run_gated(out, x, weight, *cut, stream_);
+  return cut.has_value();
+}
+
+std::optional<ProductInput> Gemm::run_add_norm(TensorView out, TensorView residual, TensorView x,
+                                               const Weight& weight, TensorView norm, float eps) {
+  if (out.dtype != DType::kBF16 || out.cols % (4 * kSquaresOf) != 0 || out.cols > kMaxNormedCols)
+    return std::nullopt;
+  const auto squares =
+      TensorView::dense(squares_.data(), DType::kF32, out.rows, out.cols / kSquaresOf);
+  const AddNorm to{.out = static_cast<__nv_bfloat16*>(out.data),
+                   .out_stride = out.row_stride,
+                   .residual = static_cast<__nv_bfloat16*>(residual.data),
+                   .residual_stride = residual.row_stride,
+                   .norm = static_cast<const float*>(norm.data),
+                   .squares = static_cast<float*>(squares.data),
+                   .squares_stride = squares.row_stride};
+  if (fits_skinny_gemm(x, weight)) {
+    launch_skinny_gemm_add_norm(to, x, weight, num_sms_, stream_);
+  } else if (const std::optional<RingCut> cut = ring_cut(out, x, weight)) {
+    ring_.run_add_norm(to, x, weight, *cut, stream_);
+  } else {
+    return std::nullopt;
+  }
+  return ProductInput(out, squares, eps);
+}
+
+bool Gemm::run_rope_append_kv(TensorView qkv, const ProductInput& x, const Weight& weight,
+                              int num_q_heads, const RopeTable& rope, const RaggedBatchView& batch,
+                              const KvCacheView& kv) {
+  if (qkv.dtype != DType::kBF16 || kv.dtype != DType::kBF16 || kv.head_dim % kSquaresOf != 0 ||
+      !fits_skinny_gemm(x.values, weight)) {
+    return false;
+  }
+  const RopeAppend to{.qkv = static_cast<__nv_bfloat16*>(qkv.data),
+                      .stride = qkv.row_stride,
+                      .num_q_heads = num_q_heads,
+                      .rope = rope,
+                      .batch = batch,
+                      .kv = kv};
+  launch_skinny_gemm_rope(to, x, weight, num_sms_, stream_);
   return true;
 }
 
-bool Gemm::run(TensorView out, TensorView x, const Weight& weight, const GemmChoice& choice) const {
+TensorView Gemm::complete(const ProductInput& x) const {
+  if (x.is_complete()) return x.values;
+  const auto whole =
+      TensorView::dense(completed_.data(), x.values.dtype, x.values.rows, x.values.cols);
+  launch_complete(whole, x, stream_);
+  return whole;
+}
+
+bool Gemm::run(TensorView out, const ProductInput& x, const Weight& weight,
+               const GemmChoice& choice) const {
   if (const auto* cut = std::get_if<RingCut>(&choice)) {
     ring_.run(out, x, weight, *cut, stream_);
     return true;
   }
-  return dense_.run(out, x, weight, std::get<DenseAlgorithm>(choice), stream_);
+  return dense_.run(out, complete(x), weight, std::get<DenseAlgorithm>(choice), stream_);
 }
 
 std::vector<GemmChoice> Gemm::candidates(TensorView out, TensorView x, const Weight& weight) const {
   std::vector<GemmChoice> found;
-  if (RingGemm::fits(out, x, weight)) {
+  if (RingGemm::fits(x, weight)) {
     for (const RingCut& cut : ring_.cuts(x.rows, weight.rows)) found.emplace_back(cut);
   }
   // What serves the bucket's largest row count may not serve its smallest.

@@ -8,6 +8,7 @@
 
 #include <cuda_runtime_api.h>
 
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -28,11 +29,24 @@ class Gemm {
 
   // out = x * weight^T of operands of one dtype; out of it too, or f32. A shape that was not
   // prepared takes what is likeliest to be fast, without measuring.
-  void run(TensorView out, TensorView x, const Weight& weight);
+  void run(TensorView out, const ProductInput& x, const Weight& weight);
 
   // out = silu(x * Wg^T) * (x * Wu^T), weight = Wg's rows, then Wu's; false, and nothing happens,
   // where the kernel that suits the product of `weight` cannot do both.
-  bool run_gated(TensorView out, TensorView x, const Weight& weight);
+  bool run_gated(TensorView out, const ProductInput& x, const Weight& weight);
+
+  // As Backend::gemm_add_rms_norm, the rows lacking factors; nothing, and nothing happens, where
+  // the kernel that suits the product cannot do it all.
+  std::optional<ProductInput> run_add_norm(TensorView out, TensorView residual, TensorView x,
+                                           const Weight& weight, TensorView norm, float eps);
+
+  // As Backend::gemm_rope_append_kv; false, and nothing happens, as above.
+  bool run_rope_append_kv(TensorView qkv, const ProductInput& x, const Weight& weight,
+                          int num_q_heads, const RopeTable& rope, const RaggedBatchView& batch,
+                          const KvCacheView& kv);
+
+  // x with its factors, in memory of this object's until the next call.
+  TensorView complete(const ProductInput& x) const;
 
   // Measures what suits products of these shapes, for 1 ... out.rows rows, where neither this
   // object nor the cache knows it yet. `weights` are of one shape; they take turns, so that
@@ -43,8 +57,10 @@ class Gemm {
 
  private:
   // False, and nothing happens, where the chosen kernel cannot compute it.
-  [[nodiscard]] bool run(TensorView out, TensorView x, const Weight& weight,
+  [[nodiscard]] bool run(TensorView out, const ProductInput& x, const Weight& weight,
                          const GemmChoice& choice) const;
+  // The cut where ring.cu is what suits the product of x and all of `weight`.
+  std::optional<RingCut> ring_cut(TensorView out, TensorView x, const Weight& weight);
   // For a product that neither skinny.cu nor plain.cu serves.
   GemmChoice choose(TensorView out, TensorView x, const Weight& weight);
   // What could compute the product and its like in the row bucket, the likeliest to be fast first.
@@ -57,6 +73,8 @@ class Gemm {
   int num_sms_;
   cudaStream_t stream_;
   Buffer workspace_;
+  Buffer squares_;    // of the rows that the latest run_add_norm left
+  Buffer completed_;  // complete()'s
   DenseGemm dense_;
   RingGemm ring_;
   GemmChoices choices_;     // measured

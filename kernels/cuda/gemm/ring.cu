@@ -11,6 +11,10 @@
 //
 // Gated: a tile's rows are 8 of W's upper half, the gates, the 8 that belong to them in the lower
 // half, the next 8 gates, ...: a thread's rows g and g + 8 are a gate and its up.
+//
+// What becomes of the sums is said by a Finish, which may be in need of other operands; and each
+// token's may have to be multiplied by a factor first (fusions.cuh), which the consumers work out
+// while the ring is filled.
 #include <algorithm>
 
 #include "kernels/cuda/cuda_check.h"
@@ -20,6 +24,7 @@
 #include "kernels/cuda/device/wgmma.cuh"
 #include "kernels/cuda/dispatch.h"
 #include "kernels/cuda/gemm/ring.h"
+#include "kernels/cuda/gemm/ring_finish.cuh"
 
 namespace sluice::cuda {
 namespace {
@@ -42,16 +47,6 @@ constexpr int stage_bytes(int tokens) { return (kTileRows + tokens) * kRowBytes;
 
 // Tokens of the smallest kernel that takes `rows`.
 int tokens_for(int64_t rows) { return rows <= 16 ? 16 : rows <= 32 ? 32 : 64; }
-
-struct Params {
-  void* out;
-  int64_t out_stride;
-  int tokens, rows;  // of x; columns of out
-  int tile_rows;
-  int steps;   // along K
-  int slices;  // of K, a block each
-  int stages;
-};
 
 struct Barriers {
   uint64_t full[kMaxStages];
@@ -76,7 +71,7 @@ template <int kTokens, bool kGated>
 struct Producer {
   const CUtensorMap* weight;
   const CUtensorMap* input;
-  const Params& p;
+  const RingParams& p;
   uint8_t* ring;
   Barriers& barriers;
   int first_row, begin, end;  // of W; steps along K
@@ -153,34 +148,26 @@ __device__ __forceinline__ void accumulate(float (&d)[kTokens / 2], const uint8_
   wgmma_touch(d);
 }
 
-// What a thread holds of vector v: rows g and g + 8 of its warp's sixteen (x, y and z, w), tokens
-// 8 v + 2 c and the next.
-template <bool kGated, typename Out>
-__device__ __forceinline__ void store(const Params& p, int first_row, int v, float4 sum) {
-  const int lane = threadIdx.x % 32, token = v * 8 + lane % 4 * 2;
-  const int warp_row = threadIdx.x / 32 * 16, g = lane / 4;
-  const float sums[2][2] = {{sum.x, sum.y}, {sum.z, sum.w}};
-  const auto put = [&](int row, int i, float value) {
-    if (row < p.rows && token + i < p.tokens)
-      static_cast<Out*>(p.out)[(token + i) * p.out_stride + row] = from_f32<Out>(value);
-  };
-  if (warp_row >= p.tile_rows) return;
-#pragma unroll
-  for (int i = 0; i < 2; ++i) {
-    if constexpr (kGated) {
-      put((first_row + warp_row) / 2 + g, i, silu(sums[0][i]) * sums[1][i]);
-    } else {
-      put(first_row + warp_row + g, i, sums[0][i]);
-      put(first_row + warp_row + g + 8, i, sums[1][i]);
-    }
-  }
+// Every token's factor, by all consumers together.
+template <int kTokens>
+__device__ void find_factors(const RingParams& p, float* factors) {
+  constexpr int kThreadsAToken = kConsumers / kTokens;
+  const int token = threadIdx.x / kThreadsAToken, thread = threadIdx.x % kThreadsAToken;
+  const float share = token < p.tokens ? p.factors.share<kThreadsAToken>(token, thread) : 0.0F;
+  const float factor = p.factors.factor<kThreadsAToken>(share);
+  if (thread == 0) factors[token] = factor;
 }
+
+// ---- sums to results --------------------------------------------------------------------------
 
 // Adds up the cluster's sums and stores them, each block its share of the vectors. `sums`:
 // [vector][consumer thread] in every block's shared memory, this thread's column.
-template <bool kGated, typename Out>
-__device__ void add_slices(const Params& p, int first_row, int slice, const float4* sums) {
+template <typename Finish>
+__device__ void add_slices(const Finish& finish, const RingParams& p, int first_row, int slice,
+                           const float4* sums, const float* factors) {
   for (int v = slice; v * 8 < p.tokens; v += p.slices) {
+    const RingSpot at = spot_of(first_row, v);
+    const auto fetched = finish.fetch(p, at);
     float4 parts[kMaxSlices];  // asked for at once: each is a trip to another SM
 #pragma unroll
     for (int i = 0; i < kMaxSlices; ++i) {
@@ -192,19 +179,42 @@ __device__ void add_slices(const Params& p, int first_row, int slice, const floa
       if (i >= p.slices) break;
       sum.x += parts[i].x, sum.y += parts[i].y, sum.z += parts[i].z, sum.w += parts[i].w;
     }
-    store<kGated, Out>(p, first_row, v, sum);
+    finish_vector(finish, p, at, fetched, sum, factors);
+  }
+}
+
+// The same where one block has all of K: d[4 v ...] is vector v.
+template <int kTokens, typename Finish>
+__device__ void store_all(const Finish& finish, const RingParams& p, int first_row,
+                          const float (&d)[kTokens / 2], const float* factors) {
+  constexpr int kAhead = 4;  // vectors that are fetched for at a time
+  static_assert(kTokens / 8 % kAhead == 0 || kTokens / 8 < kAhead);
+  constexpr int kBatch = kTokens / 8 < kAhead ? kTokens / 8 : kAhead;
+#pragma unroll
+  for (int first = 0; first < kTokens / 8; first += kBatch) {
+    typename Finish::Fetched fetched[kBatch];
+#pragma unroll
+    for (int i = 0; i < kBatch; ++i) fetched[i] = finish.fetch(p, spot_of(first_row, first + i));
+#pragma unroll
+    for (int i = 0; i < kBatch; ++i) {
+      const int v = first + i;
+      finish_vector(finish, p, spot_of(first_row, v), fetched[i],
+                    make_float4(d[4 * v], d[4 * v + 1], d[4 * v + 2], d[4 * v + 3]), factors);
+    }
   }
 }
 
 // ---- kernel ------------------------------------------------------------------------------------
 
 // Grid: tiles of W's rows x slices, a cluster a tile.
-template <int kTokens, bool kGated, typename Out>
+template <int kTokens, typename Finish>
 __global__ void __launch_bounds__(kThreads, 2)
     ring_gemm_kernel(const __grid_constant__ CUtensorMap weight,
-                     const __grid_constant__ CUtensorMap input, const Params p) {
+                     const __grid_constant__ CUtensorMap input, const RingParams p,
+                     const Finish finish) {
   extern __shared__ __align__(1024) uint8_t ring[];
   __shared__ Barriers barriers;
+  __shared__ float factors[kTokens];
   const int slice = p.slices > 1 ? cluster_rank() : 0;
   const int first_row = static_cast<int>(blockIdx.x) / p.slices * p.tile_rows;
   const int begin = p.steps * slice / p.slices, end = p.steps * (slice + 1) / p.slices;
@@ -220,28 +230,29 @@ __global__ void __launch_bounds__(kThreads, 2)
   }
   __syncthreads();
   float4* sums = reinterpret_cast<float4*>(ring) + threadIdx.x;
+  const bool holds_rows = threadIdx.x < kConsumers && threadIdx.x / 32 * 16 < p.tile_rows;
   if (threadIdx.x >= kConsumers) {
     if (threadIdx.x == kConsumers)
-      Producer<kTokens, kGated>{&weight, &input, p, ring, barriers, first_row, begin, end}.run();
+      Producer<kTokens, Finish::kPaired>{&weight, &input, p, ring, barriers, first_row, begin, end}
+          .run();
     __syncwarp();
   } else {
     wait_for_previous_kernel();
+    if (p.factors.squares != nullptr) find_factors<kTokens>(p, factors);
     float d[kTokens / 2];
     accumulate<kTokens>(d, ring, barriers, end - begin, p.stages);
-    if (p.slices > 1) named_barrier_sync(kConsumerBarrier, kConsumers);  // the ring is read
-#pragma unroll
-    for (int v = 0; v < kTokens / 8; ++v) {
-      const float4 sum = make_float4(d[4 * v], d[4 * v + 1], d[4 * v + 2], d[4 * v + 3]);
-      if (p.slices == 1) {
-        store<kGated, Out>(p, first_row, v, sum);
-      } else {
-        sums[v * kConsumers] = sum;
-      }
+    named_barrier_sync(kConsumerBarrier, kConsumers);  // the ring is read, the factors are there
+    if (p.slices == 1) {
+      if (holds_rows) store_all<kTokens>(finish, p, first_row, d, factors);
+      return;
     }
+#pragma unroll
+    for (int v = 0; v < kTokens / 8; ++v)
+      sums[v * kConsumers] = make_float4(d[4 * v], d[4 * v + 1], d[4 * v + 2], d[4 * v + 3]);
   }
   if (p.slices == 1) return;
   cluster_sync();
-  if (threadIdx.x < kConsumers) add_slices<kGated, Out>(p, first_row, slice, sums);
+  if (holds_rows) add_slices(finish, p, first_row, slice, sums, factors);
   cluster_sync();  // nobody reads this block's shared memory any more
 }
 
@@ -282,39 +293,41 @@ CUtensorMap paired_map(void* encode, const Weight& weight, int box_rows) {
       {kStep, 8, 2, static_cast<cuuint32_t>(box_rows / 16)});
 }
 
-template <int kTokens, bool kGated, typename Out>
-void launch_ring(const Params& p, int64_t weight_rows, const CUtensorMap& weight,
-                 const CUtensorMap& input, cudaStream_t stream) {
-  auto* kernel = ring_gemm_kernel<kTokens, kGated, Out>;
+template <int kTokens, typename Finish>
+void launch_ring(const Finish& finish, const RingParams& p, int64_t weight_rows,
+                 const CUtensorMap& weight, const CUtensorMap& input, cudaStream_t stream) {
+  auto* kernel = ring_gemm_kernel<kTokens, Finish>;
   SLUICE_CUDA_CHECK(
       cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, kSharedBytes));
   const dim3 grid(static_cast<unsigned>(ceil_div(weight_rows, p.tile_rows) * p.slices));
   launch_clusters(kernel, grid, p.slices, kThreads,
-                  static_cast<size_t>(p.stages) * stage_bytes(kTokens), stream, weight, input, p);
+                  static_cast<size_t>(p.stages) * stage_bytes(kTokens), stream, weight, input, p,
+                  finish);
 }
 
-template <bool kGated, typename Out>
-void launch_tokens(const Params& p, int64_t weight_rows, const CUtensorMap& weight,
-                   const CUtensorMap& input, cudaStream_t stream) {
-  const int tokens = tokens_for(p.tokens);
-  if (tokens == 16) return launch_ring<16, kGated, Out>(p, weight_rows, weight, input, stream);
-  if (tokens == 32) return launch_ring<32, kGated, Out>(p, weight_rows, weight, input, stream);
-  launch_ring<64, kGated, Out>(p, weight_rows, weight, input, stream);
-}
-
-Params params_of(const TensorView& out, const TensorView& x, const Weight& weight,
-                 const RingCut& cut) {
-  SLUICE_CHECK(RingGemm::fits(out, x, weight));
+// `out_cols`: of what `finish` writes.
+template <typename Finish>
+void launch_tokens(void* encode, const Finish& finish, int64_t out_cols, const ProductInput& input,
+                   const Weight& weight, const RingCut& cut, cudaStream_t stream) {
+  const TensorView& x = input.values;
+  SLUICE_CHECK(RingGemm::fits(x, weight));
   SLUICE_CHECK(RingGemm::valid(cut, x.rows));
   const auto steps = static_cast<int>(ceil_div(weight.cols, kStep));
-  return {.out = out.data,
-          .out_stride = out.row_stride,
-          .tokens = static_cast<int>(x.rows),
-          .rows = static_cast<int>(out.cols),
-          .tile_rows = cut.tile_rows,
-          .steps = steps,
-          .slices = std::min(cut.slices, steps),
-          .stages = cut.stages};
+  const RingParams p{.factors = RowFactors(input),
+                     .tokens = static_cast<int>(x.rows),
+                     .rows = static_cast<int>(out_cols),
+                     .tile_rows = cut.tile_rows,
+                     .steps = steps,
+                     .slices = std::min(cut.slices, steps),
+                     .stages = cut.stages};
+  const CUtensorMap w = Finish::kPaired ? paired_map(encode, weight, cut.tile_rows)
+                                        : row_map(encode, weight.storage.data(), weight.rows,
+                                                  weight.cols, weight.cols, cut.tile_rows);
+  const int tokens = tokens_for(x.rows);
+  const CUtensorMap in = row_map(encode, x.data, x.rows, x.cols, x.row_stride, tokens);
+  if (tokens == 16) return launch_ring<16>(finish, p, weight.rows, w, in, stream);
+  if (tokens == 32) return launch_ring<32>(finish, p, weight.rows, w, in, stream);
+  launch_ring<64>(finish, p, weight.rows, w, in, stream);
 }
 
 }  // namespace
@@ -326,8 +339,8 @@ RingGemm::RingGemm(int num_sms) : num_sms_(num_sms), encode_(nullptr) {
   SLUICE_CHECK(found == cudaDriverEntryPointSuccess);
 }
 
-bool RingGemm::fits(TensorView out, TensorView x, const Weight& weight) {
-  return x.dtype == DType::kBF16 && weight.dtype == DType::kBF16 && out.rows <= kRingRows &&
+bool RingGemm::fits(TensorView x, const Weight& weight) {
+  return x.dtype == DType::kBF16 && weight.dtype == DType::kBF16 && x.rows <= kRingRows &&
          x.cols % 8 == 0 && x.row_stride % 8 == 0 && reinterpret_cast<uintptr_t>(x.data) % 16 == 0;
 }
 
@@ -361,25 +374,27 @@ std::vector<RingCut> RingGemm::cuts(int64_t rows, int64_t weight_rows) const {
   return found;
 }
 
-void RingGemm::run(TensorView out, TensorView x, const Weight& weight, const RingCut& cut,
+void RingGemm::run(TensorView out, const ProductInput& x, const Weight& weight, const RingCut& cut,
                    cudaStream_t stream) const {
-  const Params p = params_of(out, x, weight, cut);
-  const CUtensorMap w =
-      row_map(encode_, weight.storage.data(), weight.rows, weight.cols, weight.cols, cut.tile_rows);
-  const CUtensorMap in = row_map(encode_, x.data, x.rows, x.cols, x.row_stride, tokens_for(x.rows));
   dispatch_dtype(out.dtype, [&](auto element) {
-    launch_tokens<false, decltype(element)>(p, weight.rows, w, in, stream);
+    using Out = decltype(element);
+    const RingStore<Out> finish{static_cast<Out*>(out.data), out.row_stride};
+    launch_tokens(encode_, finish, out.cols, x, weight, cut, stream);
   });
 }
 
-void RingGemm::run_gated(TensorView out, TensorView x, const Weight& weight, const RingCut& cut,
-                         cudaStream_t stream) const {
+void RingGemm::run_gated(TensorView out, const ProductInput& x, const Weight& weight,
+                         const RingCut& cut, cudaStream_t stream) const {
   SLUICE_CHECK(out.dtype == DType::kBF16);
   SLUICE_CHECK_EQ(out.cols % 8, 0);
-  const Params p = params_of(out, x, weight, cut);
-  const CUtensorMap in = row_map(encode_, x.data, x.rows, x.cols, x.row_stride, tokens_for(x.rows));
-  launch_tokens<true, __nv_bfloat16>(p, weight.rows, paired_map(encode_, weight, cut.tile_rows), in,
-                                     stream);
+  const RingStoreGated finish{static_cast<__nv_bfloat16*>(out.data), out.row_stride};
+  launch_tokens(encode_, finish, out.cols, x, weight, cut, stream);
+}
+
+void RingGemm::run_add_norm(const AddNorm& to, TensorView x, const Weight& weight,
+                            const RingCut& cut, cudaStream_t stream) const {
+  SLUICE_CHECK_EQ(weight.rows % kSquaresOf, 0);
+  launch_tokens(encode_, RingAddNorm{to}, weight.rows, x, weight, cut, stream);
 }
 
 }  // namespace sluice::cuda

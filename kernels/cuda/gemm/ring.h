@@ -9,6 +9,8 @@
 
 namespace sluice::cuda {
 
+struct AddNorm;
+
 // Rows of x up to which RingGemm serves; above, cuBLASLt is as fast.
 inline constexpr int kRingRows = 64;
 
@@ -25,18 +27,21 @@ class RingGemm {
  public:
   explicit RingGemm(int num_sms);
   // bf16 operands whose rows start at 16 bytes, at most kRingRows rows.
-  static bool fits(TensorView out, TensorView x, const Weight& weight);
+  static bool fits(TensorView x, const Weight& weight);
   // True for a cut that run() takes.
   static bool valid(const RingCut& cut, int64_t rows);
   // Cuts worth trying for `rows` rows of x and a weight of `weight_rows`, the likeliest first.
   std::vector<RingCut> cuts(int64_t rows, int64_t weight_rows) const;
   // out = x * weight^T, `out` bf16 or f32. An element's sum has one order, given the cut.
-  void run(TensorView out, TensorView x, const Weight& weight, const RingCut& cut,
+  void run(TensorView out, const ProductInput& x, const Weight& weight, const RingCut& cut,
            cudaStream_t stream) const;
   // out = silu(x * Wg^T) * (x * Wu^T), weight = n rows Wg, then n rows Wu, n % 8 == 0; out bf16
   // [tokens, n].
-  void run_gated(TensorView out, TensorView x, const Weight& weight, const RingCut& cut,
+  void run_gated(TensorView out, const ProductInput& x, const Weight& weight, const RingCut& cut,
                  cudaStream_t stream) const;
+  // The product goes where `to` says (fusions.cuh). weight.rows % 16 == 0.
+  void run_add_norm(const AddNorm& to, TensorView x, const Weight& weight, const RingCut& cut,
+                    cudaStream_t stream) const;
 
  private:
   int num_sms_;

@@ -18,6 +18,7 @@
 #include "kernels/cuda/device/ptx.cuh"
 #include "kernels/cuda/device/vector.cuh"
 #include "kernels/cuda/dispatch.h"
+#include "kernels/cuda/gemm/fusions.cuh"
 #include "kernels/cuda/gemm/skinny.h"
 
 namespace sluice::cuda {
@@ -68,8 +69,6 @@ __device__ void load_input(Inputs& to, const __nv_bfloat16* x, bool real, int fi
   }
 }
 
-// ---- kernel ------------------------------------------------------------------------------------
-
 // The start of the stretch after the first, of one row.
 template <int kBlockWarps>
 __device__ void prefetch_second_stretch(const __nv_bfloat16* row, int cols) {
@@ -77,29 +76,125 @@ __device__ void prefetch_second_stretch(const __nv_bfloat16* row, int cols) {
   if (cols >= kFirst + kPrefetchBytes / 2) bulk_prefetch(row + kFirst, kPrefetchBytes);
 }
 
-// kGated: `rows` is half of W's; a block takes 8 of its upper half, the gates, as rows g and the 8
-// that belong to them in the lower half as rows g + 8, and stores silu(gate) * up.
-template <int kBlockWarps, bool kGated, typename Out>
+// ---- what becomes of the sums ------------------------------------------------------------------
+//
+// A thread finishes `row` of the block's kOutRows, of one token: where that is `real`, which it is
+// not past the last token, it stores the sum of W's row `row` or of the pair of rows that begins
+// with it.
+
+template <typename Out>
+struct Store {
+  static constexpr int kOutRows = kRows;
+  Out* out;
+  int64_t stride;
+  int rows;  // of W
+
+  // W's rows g and g + 8 of a block. Rows past the end read the last row; their sums are not
+  // stored.
+  __device__ int2 weight_rows(int block, int g) const {
+    return {min(block * kRows + g, rows - 1), min(block * kRows + g + 8, rows - 1)};
+  }
+  __device__ void prepare(int, int, bool) {}
+  __device__ void fetch(int, int, bool) {}
+  __device__ void store(int row, int token, bool real, float sum, float) const {
+    const int col = blockIdx.x * kRows + row;
+    if (real && col < rows) out[token * stride + col] = from_f32<Out>(sum);
+  }
+};
+
+// Rows g are 8 of W's upper half, the gates, rows g + 8 those that belong to them in the lower
+// half.
+struct StoreGated {
+  static constexpr int kOutRows = kRows / 2;
+  __nv_bfloat16* out;
+  int64_t stride;
+  int half;  // rows of W
+
+  __device__ int2 weight_rows(int block, int g) const {
+    const int gate = block * kOutRows + g;
+    return {gate, half + gate};
+  }
+  __device__ void prepare(int, int, bool) {}
+  __device__ void fetch(int, int, bool) {}
+  __device__ void store(int row, int token, bool real, float gate, float up) const {
+    if (!real) return;
+    out[token * stride + blockIdx.x * kOutRows + row] = from_f32<__nv_bfloat16>(silu(gate) * up);
+  }
+};
+
+struct StoreAddNorm {
+  static constexpr int kOutRows = kSquaresOf;
+  AddNorm to;
+  float before, gain;
+
+  __device__ int2 weight_rows(int block, int g) const {
+    return {block * kRows + g, block * kRows + g + 8};
+  }
+  __device__ void prepare(int row, int, bool) { gain = to.norm[blockIdx.x * kRows + row]; }
+  __device__ void fetch(int row, int token, bool real) {
+    before = real ? to_f32(to.residual[token * to.residual_stride + blockIdx.x * kRows + row]) : 0;
+  }
+  __device__ void store(int row, int token, bool real, float sum, float) const {
+    float square = 0;
+    if (real) square = add_to_residual(to, token, blockIdx.x * kRows + row, before, gain, sum);
+    square *= square;
+#pragma unroll
+    for (int step = kSquaresOf / 2; step > 0; step /= 2)
+      square += __shfl_xor_sync(~0U, square, step);
+    if (real && row == 0) to.squares[token * to.squares_stride + blockIdx.x] = square;
+  }
+};
+
+// Rows g are 8 of the lower half of a head, rows g + 8 their partners in the upper half.
+struct StoreRope {
+  static constexpr int kOutRows = kRows / 2;
+  RopeAppend to;
+  RopePlace place;
+
+  __device__ int head(int block) const { return block / (to.kv.head_dim / kRows); }
+  __device__ int first(int block) const { return block % (to.kv.head_dim / kRows) * kOutRows; }
+  __device__ int2 weight_rows(int block, int g) const {
+    const int low = head(block) * to.kv.head_dim + first(block) + g;
+    return {low, low + to.kv.head_dim / 2};
+  }
+  __device__ void prepare(int row, int token, bool real) {
+    if (real)
+      place =
+          rope_place(to, rope_slot(to, token), token, head(blockIdx.x), first(blockIdx.x) + row);
+  }
+  __device__ void fetch(int, int, bool) {}
+  __device__ void store(int, int, bool real, float a, float b) const {
+    if (real) place.store(a, b);
+  }
+};
+
+// ---- kernel ------------------------------------------------------------------------------------
+
+template <int kBlockWarps, typename Finish>
 __global__ void __launch_bounds__(kBlockWarps * 32, kManyWarps / kBlockWarps)
-    skinny_gemm_kernel(Out* out, int64_t out_stride, const __nv_bfloat16* x, int64_t x_stride,
-                       const __nv_bfloat16* weight, int tokens, int rows, int cols) {
+    skinny_gemm_kernel(Finish finish, RowFactors factors, const __nv_bfloat16* x, int64_t x_stride,
+                       const __nv_bfloat16* weight, int tokens, int cols) {
   __shared__ float sums[kBlockWarps][kSkinnyRows][kRows + 1];
+  __shared__ float factor_of[kSkinnyRows];
   const int lane = threadIdx.x % 32, warp = threadIdx.x / 32, g = lane / 4, c = lane % 4;
-  constexpr int kOutRows = kGated ? kRows / 2 : kRows;
-  const int first_row = blockIdx.x * kOutRows, chunks = cols / kChunk;
-  // Rows past the end read the last row; their sums are not stored.
-  const int low_row = min(first_row + g, rows - 1);
-  const int high_row = kGated ? rows + low_row : min(first_row + g + 8, rows - 1);
-  const __nv_bfloat16* low = weight + static_cast<int64_t>(low_row) * cols + c * 8;
-  const __nv_bfloat16* high = weight + static_cast<int64_t>(high_row) * cols + c * 8;
+  const int chunks = cols / kChunk;
+  const int2 rows = finish.weight_rows(blockIdx.x, g);
+  const __nv_bfloat16* low = weight + static_cast<int64_t>(rows.x) * cols + c * 8;
+  const __nv_bfloat16* high = weight + static_cast<int64_t>(rows.y) * cols + c * 8;
   Chunks now, next;
   load_weight(now, low, high, warp * kUnroll, chunks);
   if (warp == 0 && c < 2) prefetch_second_stretch<kBlockWarps>((c == 0 ? low : high) - c * 8, cols);
+  const int row = threadIdx.x % Finish::kOutRows, token = threadIdx.x / Finish::kOutRows;
+  const bool real = token < tokens;
+  finish.prepare(row, token, real);
   wait_for_previous_kernel();
   allow_next_kernel();
   const __nv_bfloat16* input = x + min(g, tokens - 1) * x_stride + c * 8;
   Inputs now_x, next_x;
   load_input(now_x, input, g < tokens, warp * kUnroll, chunks);
+  finish.fetch(row, token, real);
+  const bool scales = factors.squares != nullptr && warp < tokens;
+  const float squares = scales ? factors.share<32>(warp, lane) : 0.0F;
   float acc[4] = {};
   for (int first = warp * kUnroll; first < chunks; first += kUnroll * kBlockWarps) {
     load_weight(next, low, high, first + kUnroll * kBlockWarps, chunks);
@@ -115,57 +210,83 @@ __global__ void __launch_bounds__(kBlockWarps * 32, kManyWarps / kBlockWarps)
   }
 #pragma unroll
   for (int i = 0; i < 4; ++i) sums[warp][2 * c + i % 2][g + i / 2 * 8] = acc[i];
+  if (scales) {
+    const float factor = factors.factor<32>(squares);
+    if (lane == 0) factor_of[warp] = factor;
+  }
   __syncthreads();
-  const int row = threadIdx.x % kOutRows, token = threadIdx.x / kOutRows;
-  if (first_row + row >= rows || token >= tokens) return;
-  float sum = 0, up = 0;
+  if (token >= kSkinnyRows) return;  // whole warps
+  float sum = 0, partner = 0;
 #pragma unroll
   for (int w = 0; w < kBlockWarps; ++w) {
     sum += sums[w][token][row];
-    if constexpr (kGated) up += sums[w][token][row + 8];
+    if constexpr (Finish::kOutRows < kRows) partner += sums[w][token][row + 8];
   }
-  if constexpr (kGated) sum = silu(sum) * up;
-  out[token * out_stride + first_row + row] = from_f32<Out>(sum);
+  if (factors.squares != nullptr && real) {
+    sum *= factor_of[token];
+    partner *= factor_of[token];
+  }
+  finish.store(row, token, real, sum, partner);
 }
 
-template <int kBlockWarps, bool kGated, typename Out>
-void launch_blocks(TensorView out, TensorView x, const Weight& weight, cudaStream_t stream) {
+template <int kBlockWarps, typename Finish>
+void launch_blocks(const Finish& finish, const ProductInput& x, const Weight& weight,
+                   cudaStream_t stream) {
   const auto blocks = static_cast<unsigned>(ceil_div(weight.rows, kRows));
-  launch(skinny_gemm_kernel<kBlockWarps, kGated, Out>, dim3(blocks), kBlockWarps * 32, 0, stream,
-         static_cast<Out*>(out.data), out.row_stride, static_cast<const __nv_bfloat16*>(x.data),
-         x.row_stride, static_cast<const __nv_bfloat16*>(weight.storage.data()),
-         static_cast<int>(x.rows), static_cast<int>(out.cols), static_cast<int>(weight.cols));
+  launch(skinny_gemm_kernel<kBlockWarps, Finish>, dim3(blocks), kBlockWarps * 32, 0, stream, finish,
+         RowFactors(x), static_cast<const __nv_bfloat16*>(x.values.data), x.values.row_stride,
+         static_cast<const __nv_bfloat16*>(weight.storage.data()), static_cast<int>(x.values.rows),
+         static_cast<int>(weight.cols));
+}
+
+template <typename Finish>
+void launch_finishing(const Finish& finish, const ProductInput& x, const Weight& weight,
+                      int num_sms, cudaStream_t stream) {
+  SLUICE_CHECK(fits_skinny_gemm(x.values, weight));
+  if (ceil_div(weight.rows, kRows) <= num_sms)
+    return launch_blocks<kManyWarps>(finish, x, weight, stream);
+  launch_blocks<kWarps>(finish, x, weight, stream);
 }
 
 }  // namespace
 
-// ---- launcher ----------------------------------------------------------------------------------
+// ---- launchers ---------------------------------------------------------------------------------
 
-bool fits_skinny_gemm(TensorView out, TensorView x, const Weight& weight) {
-  return x.dtype == DType::kBF16 && weight.dtype == DType::kBF16 && out.rows <= kSkinnyRows &&
+bool fits_skinny_gemm(TensorView x, const Weight& weight) {
+  return x.dtype == DType::kBF16 && weight.dtype == DType::kBF16 && x.rows <= kSkinnyRows &&
          x.cols % kChunk == 0 && x.row_stride % 8 == 0 &&
          reinterpret_cast<uintptr_t>(x.data) % 16 == 0;
 }
 
-void launch_skinny_gemm(TensorView out, TensorView x, const Weight& weight, int num_sms,
+void launch_skinny_gemm(TensorView out, const ProductInput& x, const Weight& weight, int num_sms,
                         cudaStream_t stream) {
-  SLUICE_CHECK(fits_skinny_gemm(out, x, weight));
-  const bool few = ceil_div(weight.rows, kRows) <= num_sms;
   dispatch_dtype(out.dtype, [&](auto element) {
     using Out = decltype(element);
-    if (few) return launch_blocks<kManyWarps, false, Out>(out, x, weight, stream);
-    launch_blocks<kWarps, false, Out>(out, x, weight, stream);
+    const Store<Out> finish{static_cast<Out*>(out.data), out.row_stride,
+                            static_cast<int>(out.cols)};
+    launch_finishing(finish, x, weight, num_sms, stream);
   });
 }
 
-void launch_gated_skinny_gemm(TensorView out, TensorView x, const Weight& weight, int num_sms,
-                              cudaStream_t stream) {
-  SLUICE_CHECK(fits_skinny_gemm(out, x, weight));
+void launch_gated_skinny_gemm(TensorView out, const ProductInput& x, const Weight& weight,
+                              int num_sms, cudaStream_t stream) {
   SLUICE_CHECK(out.dtype == DType::kBF16);
   SLUICE_CHECK_EQ(out.cols % kGatedRows, 0);
-  if (ceil_div(weight.rows, kRows) <= num_sms)
-    return launch_blocks<kManyWarps, true, __nv_bfloat16>(out, x, weight, stream);
-  launch_blocks<kWarps, true, __nv_bfloat16>(out, x, weight, stream);
+  const StoreGated finish{static_cast<__nv_bfloat16*>(out.data), out.row_stride,
+                          static_cast<int>(out.cols)};
+  launch_finishing(finish, x, weight, num_sms, stream);
+}
+
+void launch_skinny_gemm_add_norm(const AddNorm& to, TensorView x, const Weight& weight, int num_sms,
+                                 cudaStream_t stream) {
+  SLUICE_CHECK_EQ(weight.rows % kRows, 0);
+  launch_finishing(StoreAddNorm{.to = to, .before = 0, .gain = 0}, x, weight, num_sms, stream);
+}
+
+void launch_skinny_gemm_rope(const RopeAppend& to, const ProductInput& x, const Weight& weight,
+                             int num_sms, cudaStream_t stream) {
+  SLUICE_CHECK_EQ(to.kv.head_dim % kRows, 0);
+  launch_finishing(StoreRope{.to = to, .place = {}}, x, weight, num_sms, stream);
 }
 
 }  // namespace sluice::cuda
