@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <set>
 #include <string>
 
 #include "base/status.h"
@@ -12,11 +13,17 @@
 
 namespace sluice {
 
-// The shape that the metadata and the tensors describe, validated. Refuses architectures and
-// features that the forward pass does not have.
+// The shape that the metadata and the tensors describe, validated. Refuses architectures that the
+// table at the end of gguf_families.cc does not have, and features that the forward pass does not.
 Result<ModelConfig> gguf_model_config(const GgufHeader& header, const std::string& file);
 // The same of the file at `path`.
 Result<ModelConfig> read_gguf_config(const std::string& path);
+
+// Whether rows 2 i and 2 i + 1 of a head of q and k rotate together in this file, as converters of
+// some architectures write them; else i and i + head_dim / 2 do.
+bool gguf_pairs_are_neighbours(const GgufHeader& header);
+// Tensors that gguf_model_config reads.
+std::set<std::string> gguf_rope_tensors();
 
 // How a GGUF file names the parameters.
 WeightNames gguf_weight_names();

@@ -173,7 +173,7 @@ TEST(GgufModel, RefusesWhatThePassDoesNotCompute) {
         << config.status().message();
   };
   const auto tiny = [&] { return tiny_gguf(true, tensors); };
-  refused(tiny().text("llama.rope.scaling.type", "yarn"), "\"yarn\" is not supported");
+  refused(tiny().text("llama.rope.scaling.type", "ntk"), "\"ntk\" is not supported");
   refused(tiny().integer("llama.expert_count", 8), "mixtures of experts");
   refused(tiny().integer("llama.rope.dimension_count", 32), "rope.dimension_count");
   refused(tiny().tensor("rope_freqs.weight", {1}, 0, "0000"), "has shape [1]; expected F32 of");
