@@ -219,14 +219,14 @@ void Engine::collect_oldest() {
   ++counters_.steps;
   now_ = clock_();
   const TimePoint began = std::max(slot.launched, std::exchange(last_collect_, now_));
-  int decodes = 0;
-  int prefill_tokens = 0;
+  StepFigures step{.ms = to_ms(now_ - began)};
   for (size_t i = 0; i < result.outputs.size(); ++i) {
     const StepEntry& entry = slot.plan.entries[i];
-    (entry.num_new == 1 ? decodes : prefill_tokens) += entry.num_new;
+    (entry.num_new == 1 ? step.decodes : step.prompt_tokens) += entry.num_new;
     apply(entry, result.outputs[i]);
   }
-  governor_.observe(decodes, prefill_tokens, to_ms(now_ - began));
+  governor_.observe(step.decodes, step.prompt_tokens, step.ms);
+  counters_.last_step = step;
   slot.plan.entries.clear();  // lets finished sequences go
 }
 

@@ -3,6 +3,7 @@
 #include "server/cli/engine_command.h"
 #include "server/cli/offline.h"
 #include "server/cli/random_prompts.h"
+#include "server/cli/step_table.h"
 #include "server/cli/workload.h"
 
 namespace sluice {
@@ -25,7 +26,10 @@ Status run(const Workload& workload, EngineAssembly& parts, uint64_t seed, Repor
   const int concurrency = static_cast<int>(
       workload.max_concurrency > 0 ? workload.max_concurrency : parts.engine_config.max_num_seqs);
   const Clocks start = Clocks::now();
-  const auto completions = run_offline(*parts.engine, requests, concurrency);
+  StepTable steps;
+  const auto completions =
+      run_offline(*parts.engine, requests, concurrency,
+                  [&](const auto& /*so_far*/) { steps.see(parts.engine->stats()); });
   if (!completions.ok()) return completions.status();
   SLUICE_RETURN_IF_ERROR(first_error(completions.value()));
   const Clocks spent = Clocks::now() - start;
@@ -46,6 +50,7 @@ Status run(const Workload& workload, EngineAssembly& parts, uint64_t seed, Repor
                        rate(static_cast<double>(figures.output_tokens), spent.cpu_s));
   results.emplace_back("preemptions", parts.engine->stats().preemptions);
   add_latency(results, figures);
+  steps.describe(report);
   return {};
 }
 
