@@ -171,7 +171,8 @@ class Backend {
   // the layers' are, and at least one; out and x are scratch of gemm's shapes, and overwritten.
   void prepare_gemm(TensorView out, TensorView x, std::span<const Weight* const> weights);
 
-  // out[t, i] = silu(gate_up[t, i]) * gate_up[t, n + i]      gate_up [tokens, 2 n], out [tokens, n]
+  // out[t, i] = silu(gate_up[t, i]) * gate_up[t, n + i]      gate_up [tokens, 2 n], out [tokens,
+  // n], which may be the left half of gate_up
   void silu_mul(TensorView out, TensorView gate_up);
 
   // out[t, i] = gelu(gate_up[t, i]) * gate_up[t, n + i], shapes as silu_mul's, with
@@ -181,7 +182,8 @@ class Backend {
   // out = silu(x * Wg^T) * (x * Wu^T), element by element: gemm, then silu_mul, in one where that
   // is faster; then the two products are not rounded in between.
   //   x [tokens, in], out [tokens, n] activations; weight [2 n, in]: Wg's rows, then Wu's
-  //   gate_up [tokens, 2 n] activations: scratch, which holds anything afterwards
+  //   gate_up [tokens, 2 n] activations: scratch, which holds anything afterwards; out may be its
+  //   left half
   void gemm_silu_mul(TensorView out, TensorView gate_up, const ProductInput& x,
                      const Weight& weight);
 

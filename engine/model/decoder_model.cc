@@ -48,9 +48,9 @@ int64_t Workspace::place(const ModelConfig& c, DType dtype, int64_t max_tokens,
   const int64_t attention = lay_out(
       {{&qkv_, dtype, max_tokens, c.qkv_width()}, {&attention_, dtype, max_tokens, c.q_width()}},
       base, common);
-  const int64_t mlp = lay_out({{&gate_up_, dtype, mlp_rows, int64_t{2} * c.intermediate_size},
-                               {&gated_, dtype, mlp_rows, c.intermediate_size}},
-                              base, common);
+  const int64_t mlp =
+      lay_out({{&gate_up_, dtype, mlp_rows, int64_t{2} * c.intermediate_size}}, base, common);
+  if (base != nullptr) gated_ = gate_up_.columns(0, c.intermediate_size);
   const int64_t head = lay_out({{&logits_, DType::kF32, max_logit_rows, c.vocab_size},
                                 {&scratch_, DType::kF32, sample_rows, c.vocab_size}},
                                base, common);

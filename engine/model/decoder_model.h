@@ -68,7 +68,7 @@ class Workspace {
   TensorView qkv_;                // [max_tokens, qkv_width]
   TensorView attention_;          // [max_tokens, q_width]
   TensorView gate_up_;            // [MLP rows, 2 intermediate]
-  TensorView gated_;              // [MLP rows, intermediate]
+  TensorView gated_;              // [MLP rows, intermediate]: the left half of gate_up_
   TensorView logits_, scratch_;
   Buffer storage_;
 };

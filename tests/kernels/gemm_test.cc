@@ -229,6 +229,9 @@ TEST_P(Gemm, SiluMulOfAProductMatchesReference) {
       const double off = one.absolute + one.relative * largest;
       expect_close(ys.get(), want, {one.relative + 16 * kU, 2.1 * off * largest});
       ys.check_guards();
+      backend().gemm_silu_mul(scratch.view().columns(0, s.out), scratch.view(), xs.view(), weight);
+      expect_close(left_columns(scratch.get(), 2 * s.out, s.out), want,
+                   {one.relative + 16 * kU, 2.1 * off * largest});
     }
   }
 }

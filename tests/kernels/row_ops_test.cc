@@ -204,6 +204,8 @@ TEST_P(RowOps, SiluMulMatchesReference) {
     }
     expect_close(out.get(), want, rowwise_tolerance(dtype));
     out.check_guards();
+    backend().silu_mul(in.view().columns(0, s.cols), in.view());
+    EXPECT_EQ(left_columns(in.get(), 2 * s.cols, s.cols), out.get()) << "in place";
   });
 }
 

@@ -103,6 +103,13 @@ std::vector<double> random_values(int64_t count, DType dtype, std::mt19937& rng)
   return values;
 }
 
+std::vector<double> left_columns(const std::vector<double>& values, int64_t cols, int64_t count) {
+  std::vector<double> left;
+  for (auto row = values.begin(); row != values.end(); row += cols)
+    left.insert(left.end(), row, row + count);
+  return left;
+}
+
 Weight make_weight(Backend& backend, const std::vector<double>& values, int64_t rows, int64_t cols,
                    DType dtype) {
   std::vector<float> host(values.begin(), values.end());

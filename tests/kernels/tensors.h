@@ -36,6 +36,9 @@ class DeviceTensor {
 std::vector<double> random_values(int64_t count, DType dtype, std::mt19937& rng);
 double rounded(double x, DType dtype);
 
+// The first `count` of every row's `cols` values.
+std::vector<double> left_columns(const std::vector<double>& values, int64_t cols, int64_t count);
+
 // A weight of the values (already rounded), and one f32 row on the device.
 Weight make_weight(Backend& backend, const std::vector<double>& values, int64_t rows, int64_t cols,
                    DType dtype);
