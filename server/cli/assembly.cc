@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <array>
+#include <chrono>
 #include <filesystem>
 #include <iomanip>
 #include <limits>
@@ -14,6 +15,7 @@
 #include "base/text.h"
 #include "engine/model/model_loader.h"
 #include "engine/runner/local_runner.h"
+#include "engine/runner/warm_up.h"
 #include "kernels/cpu/cpu_backend.h"
 #include "server/cli/container_limits.h"
 
@@ -155,6 +157,15 @@ Result<std::unique_ptr<KvStorage>> make_storage(const ServerConfig& config,
   Result<KvStorage> storage = KvStorage::create(*parts.backend, layout, blocks.value());
   if (!storage.ok()) return storage.status();
   return std::make_unique<KvStorage>(std::move(storage).value());
+}
+
+// A host loads no kernels, and where ops are checked their reference would take minutes.
+void warm_up_device(LocalRunner& runner, const RunnerLimits& limits, const EngineAssembly& parts) {
+  const auto start = std::chrono::steady_clock::now();
+  const int steps = warm_up(runner, limits, parts.engine_config.max_model_len,
+                            parts.engine_config.num_blocks);
+  const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
+  log_info(str("warmed up with ", steps, " steps in ", took.count(), " s"));
 }
 
 // Products of float32 weights take float32 inputs, on every device.
@@ -326,6 +337,7 @@ Result<std::unique_ptr<EngineAssembly>> assemble_engine(const ServerConfig& conf
   parts->engine_config = std::move(engine_config).value();
   auto runner = std::make_unique<LocalRunner>(*parts->backend, *parts->model, *parts->storage,
                                               std::move(step).value());
+  if (!parts->backend->info().is_host && !check_ops) warm_up_device(*runner, limits, *parts);
   parts->engine = std::make_unique<Engine>(parts->engine_config, std::move(runner));
   return parts;
 }
