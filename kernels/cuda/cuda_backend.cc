@@ -364,7 +364,7 @@ void CudaBackend::do_sample(const SampledTokens& out, TokenId* next, TensorView 
                           .masks = masks.words,
                           .sampled = sampled};
   s.upload();
-  launch_sample(out, next, logits, scratch, view, properties_.major >= 9 ? 8 : 1, stream_);
+  launch_sample(out, next, logits, scratch, view, /*clusters=*/properties_.major >= 9, stream_);
 }
 
 }  // namespace

@@ -383,12 +383,12 @@ __global__ void __launch_bounds__(kThreads)
 }  // namespace
 
 void launch_sample(const SampledTokens& out, TokenId* next, TensorView logits, TensorView scratch,
-                   const SamplingView& batch, int max_team, cudaStream_t stream) {
+                   const SamplingView& batch, bool clusters, cudaStream_t stream) {
   // A lone row is bound by what one SM reads; with more rows than this the card is full anyway.
   constexpr int64_t kBlocksWanted = 256;
   for (int64_t first = 0; first < logits.rows; first += scratch.rows) {
     const int64_t rows = std::min(scratch.rows, logits.rows - first);
-    int team = std::min(max_team, kMaxTeam);
+    int team = clusters ? kMaxTeam : 1;
     while (team > 1 && rows * team > kBlocksWanted) team /= 2;
     launch_clusters(sample_kernel, dim3(static_cast<unsigned>(rows * team)), team, kThreads, 0,
                     stream, out, next, static_cast<const float*>(logits.data), logits.row_stride,

@@ -31,10 +31,10 @@ struct SamplingView {
   const TokenId* sampled;   // by the step before
 };
 
-// A cluster of up to max_team blocks a row (1 where the card has no clusters), as many rows in one
+// A cluster of blocks a row (one block where the card has no `clusters`), as many rows in one
 // launch as `scratch` has. `out` is pinned host memory, `next` (null: none) its ids in device
 // memory; the logits stay as they are.
 void launch_sample(const SampledTokens& out, TokenId* next, TensorView logits, TensorView scratch,
-                   const SamplingView& batch, int max_team, cudaStream_t stream);
+                   const SamplingView& batch, bool clusters, cudaStream_t stream);
 
 }  // namespace sluice::cuda

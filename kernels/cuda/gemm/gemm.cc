@@ -72,6 +72,12 @@ GemmShape shape_of(const TensorView& out, const TensorView& x) {
           .out = out.dtype};
 }
 
+// The shape of `view` with its bucket's largest row count; nothing may be read or written there.
+TensorView of_bucket(TensorView view) {
+  view.rows = row_bucket(view.rows);
+  return view;
+}
+
 }  // namespace
 
 Gemm::Gemm(Backend& memory, const cudaDeviceProp& card, const std::string& cache_dir,
@@ -103,9 +109,9 @@ void Gemm::run(TensorView out, const ProductInput& input, const Weight& weight) 
   if (!DenseGemm::fits(out, x)) return launch_plain_gemm(out, complete(input), weight, stream_);
   if (run(out, input, weight, choose(out, x, weight))) return;
   // What suits one row count of a bucket need not suit another: sixteen rows, and a lone one.
+  // Nothing is kept: it must not matter which of them came first.
   const TensorView whole = complete(input);
   const DenseAlgorithm suited = dense_.guesses(out, whole, weight, 1).front();
-  guesses_.add(shape_of(out, x), suited);
   SLUICE_CHECK(dense_.run(out, whole, weight, suited, stream_));
 }
 
@@ -113,7 +119,8 @@ GemmChoice Gemm::choose(TensorView out, TensorView x, const Weight& weight) {
   const GemmShape shape = shape_of(out, x);
   if (const GemmChoice* known = choices_.find(shape)) return *known;
   if (const GemmChoice* guess = guesses_.find(shape)) return *guess;
-  const GemmChoice guess = candidates(out, x, weight).front();
+  // For the bucket's largest row count, so that it does not depend on which one came first.
+  const GemmChoice guess = candidates(of_bucket(out), of_bucket(x), weight).front();
   guesses_.add(shape, guess);  // where there is no more room, it is guessed each time
   return guess;
 }
@@ -205,7 +212,7 @@ std::vector<GemmChoice> Gemm::candidates(TensorView out, TensorView x, const Wei
   for (const DenseAlgorithm& guess : dense_.guesses(out, x, weight, kGuesses)) {
     if (dense_.takes(guess, out.head(fewest), x.head(fewest), weight)) found.emplace_back(guess);
   }
-  SLUICE_CHECK(!found.empty());
+  if (found.empty()) found.emplace_back(dense_.guesses(out, x, weight, 1).front());
   return found;
 }
 
