@@ -28,6 +28,7 @@ Status EngineConfig::validate() const {
   SLUICE_RETURN_IF_ERROR(at_least("max_logprob_rows", max_logprob_rows, 1));
   SLUICE_RETURN_IF_ERROR(at_least("min_prefill_tokens", min_prefill_tokens, 1));
   SLUICE_RETURN_IF_ERROR(at_least("mask_threads", mask_threads, 0));
+  SLUICE_RETURN_IF_ERROR(at_least("row_tile", row_tile, 1));
   if (!std::isfinite(decode_gap_ms) || decode_gap_ms <= 0) {
     return invalid_argument(str("decode_gap_ms is ", decode_gap_ms, "; it must be above 0"),
                             "decode_gap_ms");

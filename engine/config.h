@@ -19,6 +19,7 @@ struct EngineConfig {
   double decode_gap_ms = 50;          // while choices decode, a step is cut to take about this long
   int min_prefill_tokens = 32;  // and yet a waiting prompt gets this many tokens in every step
   int mask_threads = 2;         // beside the engine's, for answers that must have a form
+  int row_tile = 1;             // BackendInfo::row_tile
   bool enable_prefix_caching = true;
   uint64_t seed = 0;  // requests without a seed draw theirs from this one, in order of arrival
 

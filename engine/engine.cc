@@ -30,7 +30,8 @@ Engine::Engine(const EngineConfig& config, std::unique_ptr<ModelRunner> runner, 
       kv_({.num_blocks = config.num_blocks, .enable_prefix_caching = config.enable_prefix_caching}),
       scheduler_({.max_num_seqs = config.max_num_seqs,
                   .max_model_len = config.max_model_len,
-                  .window = config.window},
+                  .window = config.window,
+                  .row_tile = config.row_tile},
                  kv_),
       governor_(config.decode_gap_ms, config.min_prefill_tokens, config.max_num_batched_tokens),
       masks_(config.mask_threads) {
@@ -186,6 +187,7 @@ bool Engine::launch_next() {
   InFlight& slot = in_flight_[(oldest_ + num_in_flight_) % in_flight_.size()];
   const StepBudget budget{.max_tokens = config_.max_num_batched_tokens,
                           .max_prefill_tokens = governor_.budget(),
+                          .min_prefill_tokens = config_.min_prefill_tokens,
                           .max_logprob_rows = config_.max_logprob_rows};
   scheduler_.schedule(budget, slot.plan);
   if (slot.plan.entries.empty()) return false;

@@ -24,12 +24,21 @@ PrefillGovernor::PrefillGovernor(double gap_ms, int min_tokens, int max_tokens)
 }
 
 void PrefillGovernor::observe(int decodes, int prefill_tokens, double step_ms) {
-  if (decodes == 0 || prefill_tokens == 0 || step_ms <= 0) return;
+  if (prefill_tokens == 0 || step_ms <= 0) return;
+  if (decodes == 0) {
+    if (!steered_) move_to(std::max(budget_, prefill_tokens * gap_ms_ / step_ms));
+    return;
+  }
   const double factor = std::clamp(gap_ms_ / step_ms, kMaxShrink, kMaxGrowth);
   const double wanted = prefill_tokens * factor;
   // A fast step that did not use its budget says nothing against the budget.
   if (factor >= 1 && wanted < budget_) return;
-  budget_ = std::clamp(wanted, static_cast<double>(min_tokens_), static_cast<double>(max_tokens_));
+  steered_ = true;
+  move_to(wanted);
+}
+
+void PrefillGovernor::move_to(double tokens) {
+  budget_ = std::clamp(tokens, static_cast<double>(min_tokens_), static_cast<double>(max_tokens_));
 }
 
 }  // namespace sluice

@@ -15,6 +15,10 @@ namespace {
 // steps does not preempt it at once.
 constexpr int64_t kRunningPerSpareBlock = 8;
 
+// Beside decodes, the prompt tokens that wait take about so many steps, if a tile's free rows do
+// not hold them all: the fewer wait, the less they hold up the decodes.
+constexpr int64_t kBacklogSteps = 2;
+
 // Prompt tokens whose blocks all choices of a request can share: full blocks, and never the last
 // token, since each choice samples from it.
 int64_t shareable_tokens(const Sequence& sequence) {
@@ -64,7 +68,7 @@ void Scheduler::schedule(const StepBudget& budget, StepPlan& plan) {
   for (const SequencePtr& sequence : running_) {
     if (missing_tokens(*sequence) == 1) plan_chunk(sequence, room, plan);
   }
-  room.prefill_tokens = plan.entries.empty() ? budget.max_tokens : budget.max_prefill_tokens;
+  room.prefill_tokens = prefill_room(budget, static_cast<int>(plan.entries.size()));
   for (const SequencePtr& sequence : running_) {
     if (missing_tokens(*sequence) > 1) plan_chunk(sequence, room, plan);
   }
@@ -75,6 +79,40 @@ void Scheduler::schedule(const StepBudget& budget, StepPlan& plan) {
     if (!admit_first_waiting()) break;
     plan_chunk(first, room, plan);
   }
+}
+
+// Prompt tokens for a step of `decodes` other rows. A product takes about as long for every number
+// of rows that fills the same tiles: what fits into the tile of the decodes is nearly for nothing,
+// and a step that ends just behind a tile pays for the next one whole.
+int Scheduler::prefill_room(const StepBudget& budget, int decodes) const {
+  if (decodes == 0) return budget.max_tokens;
+  const int most = std::min(budget.max_prefill_tokens, budget.max_tokens - decodes);
+  const int tile = options_.row_tile;
+  if (tile == 1 || most <= 0) return most;
+  int free_rows = tile - decodes % tile;
+  if (free_rows < tile / 4) free_rows += tile;
+  const int64_t backlog = prompt_backlog(kBacklogSteps * int64_t{most});
+  const int64_t least = std::min<int64_t>(budget.min_prefill_tokens, backlog);
+  const int64_t wanted =
+      std::min(std::min<int64_t>(most, backlog),
+               std::max({ceil_div(backlog, kBacklogSteps), int64_t{free_rows}, least}));
+  const int64_t whole_tiles = (decodes + wanted) / tile * tile - decodes;
+  return static_cast<int>(whole_tiles >= std::max(wanted / 2, least) ? whole_tiles : wanted);
+}
+
+// Tokens of prompts that could be planned now, counted until there are `enough`.
+int64_t Scheduler::prompt_backlog(int64_t enough) const {
+  int64_t backlog = 0;
+  for (const SequencePtr& sequence : running_) {
+    const int64_t missing = missing_tokens(*sequence);
+    backlog += missing > 1 ? missing : 0;
+  }
+  int64_t seats = options_.max_num_seqs - num_running();
+  for (auto next = waiting_.begin(); next != waiting_.end() && seats > 0 && backlog < enough;
+       ++next, --seats) {
+    backlog += (*next)->num_tokens();
+  }
+  return backlog;
 }
 
 // Tokens that the next step could compute. None when the one that ends the sequence is in flight.

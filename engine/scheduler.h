@@ -12,7 +12,8 @@
 //   memory   every running sequence, best rank first, gets blocks for all its known tokens; where
 //            they run out, the running sequence of the last rank is preempted
 //   decodes  running sequences that miss one token
-//   chunks   running sequences that miss more, best rank first, within the prefill budget
+//   chunks   running sequences that miss more, best rank first, within the prefill budget, which is
+//            cut to whole tiles of rows and, where few tokens wait, to about half of them
 //   waiting  best rank first, while there are seats, budget and blocks for all known tokens; the
 //            first that does not fit ends the step, so nobody overtakes it
 //
@@ -35,6 +36,7 @@ namespace sluice {
 struct StepBudget {
   int max_tokens = 0;
   int max_prefill_tokens = 0;  // of these, tokens of chunks, in a step that has decodes too
+  int min_prefill_tokens = 1;  // and so many, where as many wait
   int max_logprob_rows = 0;    // scored prompt rows
 };
 
@@ -44,6 +46,7 @@ class Scheduler {
     int max_num_seqs = 0;       // seats: running sequences
     int64_t max_model_len = 0;  // tokens of one sequence
     int window = 0;             // keys that a token sees, in every layer; 0: all before it
+    int row_tile = 1;           // rows of a step that cost about as much as one: EngineConfig
   };
   // Borrows `kv`, which must outlive it.
   Scheduler(const Options& options, KvCacheManager& kv);
@@ -106,6 +109,8 @@ class Scheduler {
     return running_.size() < static_cast<size_t>(options_.max_num_seqs);
   }
   int64_t missing_tokens(const Sequence& sequence) const;
+  int prefill_room(const StepBudget& budget, int decodes) const;
+  int64_t prompt_backlog(int64_t enough) const;
 
   Options options_;
   KvCacheManager& kv_;

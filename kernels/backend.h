@@ -25,6 +25,9 @@ struct BackendInfo {
   // What the inputs of products with bf16 weights, keys and values are rounded to: kBF16, or kF32,
   // which keeps 16 bits of mantissa or more at up to twice the multiply-adds.
   DType activations = DType::kF32;
+  // Rows that a product of many takes at a time: one row more costs as much as so many. 1: no
+  // tiles.
+  int row_tile = 1;
   int64_t memory_bytes_total = 0;
   int64_t memory_bytes_free = 0;  // when info() was called
 };

@@ -21,6 +21,9 @@ namespace cuda {
 namespace {
 
 constexpr size_t kRoundedBytes = size_t{4} << 20;
+// Of the kernels that cuBLASLt takes for more rows: a step of 2,049 rows of an 8B model takes 58 ms
+// on an H100, one of 2,040 50.
+constexpr int kRowTile = 256;
 
 class CudaBackend final : public Backend {
  public:
@@ -137,6 +140,7 @@ BackendInfo CudaBackend::info() const {
   return {.name = str("cuda ", properties_.name),
           .is_host = false,
           .activations = activations_,
+          .row_tile = kRowTile,
           .memory_bytes_total = static_cast<int64_t>(total),
           .memory_bytes_free = static_cast<int64_t>(free)};
 }

@@ -132,6 +132,7 @@ Result<EngineConfig> make_engine_config(const ServerConfig& config, const Engine
   engine.max_logprob_rows = static_cast<int>(config.max_logprob_rows);
   engine.decode_gap_ms = config.decode_gap_ms;
   engine.min_prefill_tokens = static_cast<int>(config.min_prefill_tokens);
+  engine.row_tile = parts.backend->info().row_tile;
   engine.enable_prefix_caching = config.enable_prefix_caching;
   SLUICE_RETURN_IF_ERROR(engine.validate());
   return engine;
@@ -162,8 +163,8 @@ Result<std::unique_ptr<KvStorage>> make_storage(const ServerConfig& config,
 // A host loads no kernels, and where ops are checked their reference would take minutes.
 void warm_up_device(LocalRunner& runner, const RunnerLimits& limits, const EngineAssembly& parts) {
   const auto start = std::chrono::steady_clock::now();
-  const int steps = warm_up(runner, limits, parts.engine_config.max_model_len,
-                            parts.engine_config.num_blocks);
+  const int steps =
+      warm_up(runner, limits, parts.engine_config.max_model_len, parts.engine_config.num_blocks);
   const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
   log_info(str("warmed up with ", steps, " steps in ", took.count(), " s"));
 }

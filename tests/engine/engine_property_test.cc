@@ -29,6 +29,7 @@ class Workload {
     config_.max_logprob_rows = pick({1, 30, 256});
     config_.min_prefill_tokens = pick({1, 16, 64});
     config_.decode_gap_ms = pick({1, 1000000});
+    config_.row_tile = pick({1, 16, 64});
     config_.enable_prefix_caching = chance(60);
     config_.mask_threads = pick({0, 1, 3});
     percent_constrained_ = pick({0, 30, 100});

@@ -42,6 +42,20 @@ TEST(PrefillGovernor, LearnsOnlyFromMixedStepsThatSaySomething) {
   EXPECT_EQ(governor.budget(), budget);
 }
 
+TEST(PrefillGovernor, BeginsWhereStepsOfPromptsAloneSay) {
+  PrefillGovernor governor(50, 32, 2048);
+  governor.observe(0, 1000, 100);
+  EXPECT_EQ(governor.budget(), 500);
+  governor.observe(0, 20, 5);  // a short prompt: mostly what every step costs
+  EXPECT_EQ(governor.budget(), 500);
+  governor.observe(4, 32, 7);  // planned before that was known
+  EXPECT_EQ(governor.budget(), 500);
+  governor.observe(4, 500, 62.5);
+  EXPECT_EQ(governor.budget(), 400);
+  governor.observe(0, 1000, 100);
+  EXPECT_EQ(governor.budget(), 400) << "a mixed step knows better";
+}
+
 TEST(PrefillGovernor, OneSlowStepIsNoCatastrophe) {
   PrefillGovernor governor(50, 32, 2048);
   drive(governor, 20, 10, 0.1);

@@ -12,11 +12,13 @@ constexpr StepBudget kWide{.max_tokens = 1000, .max_prefill_tokens = 1000, .max_
 // A scheduler and a device that computes at once: each sampled token is 7.
 class SchedulerTest : public ::testing::Test {
  protected:
-  void make(int num_blocks, int max_num_seqs = 8, bool caching = false) {
+  void make(int num_blocks, int max_num_seqs = 8, bool caching = false, int row_tile = 1) {
     kv_ = std::make_unique<KvCacheManager>(
         KvCacheManager::Options{.num_blocks = num_blocks, .enable_prefix_caching = caching});
     scheduler_ = std::make_unique<Scheduler>(
-        Scheduler::Options{.max_num_seqs = max_num_seqs, .max_model_len = 10000}, *kv_);
+        Scheduler::Options{
+            .max_num_seqs = max_num_seqs, .max_model_len = 10000, .row_tile = row_tile},
+        *kv_);
   }
 
   std::vector<SequencePtr> add(std::shared_ptr<Request> request) {
@@ -90,6 +92,38 @@ TEST_F(SchedulerTest, DecodesGoBeforeChunksAndLimitThem) {
   scheduler_->remove(decoding);
   run(budget);
   EXPECT_EQ(planned(prompt), 100) << "nobody decodes: only the step's own limit holds";
+}
+
+TEST_F(SchedulerTest, ChunksBesideDecodesFillWholeTilesOfRows) {
+  make(64, /*max_num_seqs=*/8, /*caching=*/false, /*row_tile=*/64);
+  for (int i = 0; i < 3; ++i) add(10);
+  run();
+  const SequencePtr prompt = add(1000);
+  StepBudget budget{.max_tokens = 500, .max_prefill_tokens = 100, .max_logprob_rows = 0};
+  run(budget);
+  EXPECT_EQ(planned(prompt), 64 - 3);
+  budget.max_prefill_tokens = 130;
+  run(budget);
+  EXPECT_EQ(planned(prompt), 128 - 3);
+  budget.min_prefill_tokens = 129;
+  run(budget);
+  EXPECT_EQ(planned(prompt), 130) << "the least that was promised goes before";
+}
+
+TEST_F(SchedulerTest, AShortBacklogIsSpreadOverTheFreeRowsOfTiles) {
+  make(64, /*max_num_seqs=*/8, /*caching=*/false, /*row_tile=*/64);
+  for (int i = 0; i < 3; ++i) add(10);
+  run();
+  const SequencePtr running = add(200), waiting = add(60);
+  std::vector<int> chunks;
+  while (running->num_output() < 1 || waiting->num_output() < 1) {
+    run();
+    chunks.push_back(static_cast<int>(plan_.num_tokens()) - 3);
+    ASSERT_LT(chunks.size(), 10U);
+  }
+  // Half of 260 and whole tiles; half of 135 is in the next tile; the rest with who decodes by
+  // then.
+  EXPECT_EQ(chunks, (std::vector<int>{125, 61, 61, 14}));
 }
 
 TEST_F(SchedulerTest, RanksByPriorityAndThenByArrival) {
