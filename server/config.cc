@@ -159,7 +159,7 @@ void add_scheduler_options(OptionSet& options, ServerConfig& config) {
                .target = &config.decode_gap_ms,
                .help = "While others decode, prompts are cut so that a step takes about this long",
                .min = 1,
-               .max = 60000});
+               .max = kMostDecodeGapMs});
   options.add({.name = "min-prefill-tokens",
                .group = kSchedulerGroup,
                .target = &config.min_prefill_tokens,

@@ -20,6 +20,8 @@ inline constexpr const char* kGrpcGroup = "gRPC";
 inline constexpr const char* kRequestGroup = "Request limits";
 inline constexpr const char* kLogGroup = "Log";
 
+inline constexpr double kMostDecodeGapMs = 60000;  // as good as no bound
+
 // Defaults stand here; names, bounds and meaning in add_server_options (config.cc).
 struct ServerConfig {
   std::string model;      // directory; empty: the embedded model

@@ -10,6 +10,7 @@ namespace sluice {
 int run_engine_command(OptionSet& set, const Arguments& arguments, const EngineCommand& command,
                        const EngineWork& work) {
   ServerConfig config;
+  config.decode_gap_ms = kMostDecodeGapMs;  // nobody reads the tokens as they come
   add_engine_options(set, config);
   if (const auto status = read_options(set, arguments)) return *status;
   if (const Status status = set_log_level(config.log_level); !status.ok()) return fail(status);

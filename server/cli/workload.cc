@@ -34,6 +34,7 @@ void Workload::add_options(OptionSet& set, const char* group) {
   add("output-len", &output_len, 1, kMaxLength, "Mean output tokens");
   add("random-range-ratio", &range_ratio, 0, 0.99,
       "Lengths are uniform in mean * (1 - ratio) ... mean * (1 + ratio)");
+  add("fixed-output-len", &fixed_output_len, 0, 0, "But every output has the mean length");
   add("max-concurrency", &max_concurrency, 0, 4096, "Requests at a time; 0: no limit of ours");
 }
 
@@ -42,15 +43,20 @@ std::vector<WorkloadItem> Workload::items(uint64_t seed) const {
   for (size_t i = 0; i < items.size(); ++i) {
     items[i] = {.stream = i,
                 .input_len = random_length(seed ^ kInputLengths, i, input_len, range_ratio),
-                .output_len = random_length(seed ^ kOutputLengths, i, output_len, range_ratio)};
+                .output_len = random_length(seed ^ kOutputLengths, i, output_len,
+                                            fixed_output_len ? 0 : range_ratio)};
   }
   return items;
 }
 
 void Workload::describe(Report& report) const {
-  report.section("workload") = {{"dataset", dataset},         {"num_prompts", num_prompts},
-                                {"input_len", input_len},     {"output_len", output_len},
-                                {"range_ratio", range_ratio}, {"max_concurrency", max_concurrency}};
+  report.section("workload") = {{"dataset", dataset},
+                                {"num_prompts", num_prompts},
+                                {"input_len", input_len},
+                                {"output_len", output_len},
+                                {"range_ratio", range_ratio},
+                                {"fixed_output_len", fixed_output_len},
+                                {"max_concurrency", max_concurrency}};
 }
 
 void LatencyFigures::add(TimePoint sent, const std::vector<TimePoint>& arrivals, int64_t tokens) {

@@ -24,6 +24,7 @@ struct Workload {
   int64_t input_len = 128;
   int64_t output_len = 64;
   double range_ratio = 0;
+  bool fixed_output_len = false;
   int64_t max_concurrency = 32;
 
   void add_options(OptionSet& set, const char* group);

@@ -104,6 +104,11 @@ TEST(Workload, LengthsStayInTheirRangeAndDependOnTheSeedAlone) {
     sum += static_cast<double>(items[i].input_len);
   }
   EXPECT_NEAR(sum / 1000, 100, 5);  // deviation of the mean: 50 / sqrt(3 * 1000) = 0.9
+  workload.output_len = 100;
+  EXPECT_NE(workload.items(7)[0].output_len, 100);
+  workload.fixed_output_len = true;
+  for (const WorkloadItem& item : workload.items(7)) EXPECT_EQ(item.output_len, 100);
+  EXPECT_EQ(workload.items(7)[0].input_len, items[0].input_len);
   EXPECT_NE(workload.items(8)[0].input_len + workload.items(8)[1].input_len * 1000,
             items[0].input_len + items[1].input_len * 1000);
 }
