@@ -8,8 +8,9 @@
 //               subject's
 //
 // Overwriting keeps errors from adding up: each op is judged on the inputs that the subject had.
-// The K and V tiles are each backend's own arrangement; they are compared through attend. Nor could
-// they be made equal: so gemm_rope_append_kv is run, and judged, as the two ops that it is made of.
+// The K and V tiles are each backend's own arrangement; they are compared through attend. Neither
+// they nor rows that lack factors could be made equal: so gemm_rope_append_kv and gemm_add_rms_norm
+// are run, and judged, as the two ops that each is made of; kernels_test judges them in one.
 #pragma once
 
 #include <map>
@@ -84,8 +85,6 @@ class CheckedBackend final : public Backend {
   void do_soft_cap(TensorView x, float cap) override;
   void do_gelu_mul(TensorView out, TensorView gate_up) override;
   void do_gemm(TensorView out, const ProductInput& x, const Weight& weight) override;
-  ProductInput do_gemm_add_rms_norm(TensorView out, TensorView residual, TensorView x,
-                                    const Weight& weight, TensorView norm, float eps) override;
   void do_prepare_gemm(TensorView out, TensorView x,
                        std::span<const Weight* const> weights) override;
   void do_silu_mul(TensorView out, TensorView gate_up) override;
@@ -113,8 +112,6 @@ class CheckedBackend final : public Backend {
   KvCacheView shadow(const KvCacheView& kv) const;
   const Weight& shadow(const Weight& weight) const;
   Result<Weight> pair(Result<Weight> subject, Result<Weight> reference);
-  // Of products of `x`.
-  CheckTolerance tolerance_of(const ProductInput& x) const;
   // `what` is added to the op in messages.
   void compare(const std::string& op, const TensorView& written, const std::string& what = {});
   void compare(const std::string& op, const TensorView& written, const std::string& what,
