@@ -14,6 +14,13 @@ namespace {
 // A device that fails this many steps in a row will not recover.
 constexpr int kMaxFailuresInARow = 3;
 
+// Whether the request itself forbids tokens that its grammar may need.
+bool narrows_grammar(const Request& request) {
+  const SamplingParams& sampling = request.sampling;
+  return !sampling.allowed_token_ids.empty() || !sampling.banned_token_ids.empty() ||
+         sampling.min_tokens > 0;
+}
+
 }  // namespace
 
 void Engine::apply(const StepEntry& entry, StepOutput& output) {
@@ -22,8 +29,13 @@ void Engine::apply(const StepEntry& entry, StepOutput& output) {
   const auto is_nan = [](const TokenLogprob& score) { return std::isnan(score.logprob); };
   const bool scored_nan = std::ranges::any_of(output.prompt_logprobs, is_nan);
   if (scored_nan || (entry.samples && output.token < 0)) {
+    const bool left_none = !scored_nan && entry.masked && narrows_grammar(*sequence.request);
     end_request(sequence.request->id, FinishReason::kError,
-                {StatusCode::kInternal, "the model computed logits that are not finite numbers"});
+                left_none ? invalid_argument(
+                                "allowed_token_ids, banned_token_ids or min_tokens leave no token "
+                                "of those that the grammar of this request allows")
+                          : Status(StatusCode::kInternal,
+                                   "the model computed logits that are not finite numbers"));
     return;
   }
   SLUICE_CHECK_LT(output.token, config_.vocab_size);

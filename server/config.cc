@@ -166,6 +166,12 @@ void add_scheduler_options(OptionSet& options, ServerConfig& config) {
                .help = "And yet a waiting prompt gets this many tokens in every step",
                .min = 1,
                .max = kMaxCount});
+  options.add({.name = "grammar-threads",
+               .group = kSchedulerGroup,
+               .target = &config.grammar_threads,
+               .help = "Threads that fill the token masks of structured outputs",
+               .min = 0,
+               .max = 64});
 }
 
 void add_http_options(OptionSet& options, ServerConfig& config) {
@@ -255,7 +261,7 @@ void add_grpc_options(OptionSet& options, ServerConfig& config) {
 }
 
 void add_request_options(OptionSet& options, ServerConfig& config) {
-  const auto add = [&](const char* name, int64_t* target, double min, double max,
+  const auto add = [&](const char* name, Option::Target target, double min, double max,
                        const char* help) {
     options.add({.name = name,
                  .group = kRequestGroup,
@@ -268,6 +274,8 @@ void add_request_options(OptionSet& options, ServerConfig& config) {
   add("max-output-tokens", &config.max_output_tokens, 1, 1 << 26, "Output tokens of all choices");
   add("max-stop-strings", &config.max_stop_strings, 0, 64, "Stop strings");
   add("max-messages", &config.max_messages, 1, kMaxCount, "Messages of one chat");
+  add("grammar-timeout", &config.grammar_timeout_s, 0.01, 600,
+      "Seconds that a schema or grammar may take to compile; then 400");
 }
 
 }  // namespace

@@ -51,6 +51,7 @@ struct ServerConfig {
   int64_t max_logprob_rows = 256;
   double decode_gap_ms = 50;
   int64_t min_prefill_tokens = 32;
+  int64_t grammar_threads = 2;
 
   std::string host = "127.0.0.1";
   int64_t port = 8000;
@@ -83,6 +84,7 @@ struct ServerConfig {
   int64_t max_output_tokens = 1 << 20;
   int64_t max_stop_strings = 16;
   int64_t max_messages = 4096;
+  double grammar_timeout_s = 5;
 
   std::string log_level = "info";
   double status_interval_s = 10;

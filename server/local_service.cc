@@ -190,6 +190,11 @@ void LocalService::open(ServedModel model) {
   SLUICE_CHECK(model.engine != nullptr && model.text != nullptr);
   SLUICE_CHECK(model_ == nullptr);
   model_ = std::make_unique<const ServedModel>(std::move(model));
+  grammars_ = std::make_unique<GrammarCompiler>(
+      [text = model_->text, vocab_size = model_->vocab_size, limits = options_.grammars] {
+        return std::make_unique<TokenGrammars>(*text->tokenizer, vocab_size, limits.cache_bytes);
+      },
+      options_.grammars);
   opened_ = model_.get();
 }
 
@@ -231,9 +236,7 @@ Result<std::unique_ptr<Generation>> LocalService::generate(GenerateCall call) {
   if (!prompt.ok()) return prompt.status();
   ChoiceDecoderOptions decoding = decoding_of(*model.text, call, prompt->ids, prompt->answer_start);
   SLUICE_RETURN_IF_ERROR(settle_grammar(model.text->answer, decoding.answer, call));
-  if (call.grammar) {
-    return Status(StatusCode::kUnimplemented, "grammars are not applied yet", call.grammar->field);
-  }
+  if (call.grammar) decoding.at_start = false;  // it says every byte, a leading space too
 
   auto request = std::make_shared<Request>();
   request->prompt = std::move(prompt->ids);
@@ -249,6 +252,13 @@ Result<std::unique_ptr<Generation>> LocalService::generate(GenerateCall call) {
   request->cache_salt = salt_of(call.cache_salt);
   request->arrival = std::chrono::steady_clock::now();
   request->output = std::make_shared<OutputStream>();
+
+  if (call.grammar) {
+    SLUICE_RETURN_IF_ERROR(model.engine->admit(*request));  // before the work of a grammar
+    Result<std::shared_ptr<const Grammar>> grammar = grammars_->get(*call.grammar);
+    if (!grammar.ok()) return grammar.status();
+    request->grammar = std::move(grammar).value();
+  }
 
   std::unique_ptr<RequestDeadlines::Ticket> ticket;
   if (options_.request_timeout.count() > 0) {

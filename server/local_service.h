@@ -16,6 +16,7 @@
 #include "engine/engine.h"
 #include "engine/model/model_config.h"
 #include "server/call_checks.h"
+#include "server/grammar/grammar_compiler.h"
 #include "server/request_deadlines.h"
 #include "server/service.h"
 #include "server/text/model_text.h"
@@ -30,6 +31,7 @@ struct LocalServiceOptions {
   std::chrono::milliseconds stall_after{30'000};
   // A request that has taken longer ends with kDeadlineExceeded; 0: never.
   std::chrono::milliseconds request_timeout{0};
+  GrammarLimits grammars{};
 };
 
 // What serves a model. The engine must be started by its owner.
@@ -74,8 +76,9 @@ class LocalService final : public Service {
 
   const LocalServiceOptions options_;
   const int64_t created_unix_s_;
-  RequestDeadlines deadlines_;                // empty without a request_timeout
-  std::unique_ptr<const ServedModel> model_;  // set once, before opened_
+  RequestDeadlines deadlines_;                 // empty without a request_timeout
+  std::unique_ptr<const ServedModel> model_;   // set once, before opened_
+  std::unique_ptr<GrammarCompiler> grammars_;  // of model_, likewise
   std::atomic<const ServedModel*> opened_ = nullptr;
   std::atomic<bool> draining_ = false;
   std::atomic<uint64_t> num_requests_ = 0;

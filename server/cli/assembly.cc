@@ -133,6 +133,7 @@ Result<EngineConfig> make_engine_config(const ServerConfig& config, const Engine
   engine.decode_gap_ms = config.decode_gap_ms;
   engine.min_prefill_tokens = static_cast<int>(config.min_prefill_tokens);
   engine.row_tile = parts.backend->info().row_tile;
+  engine.mask_threads = static_cast<int>(config.grammar_threads);
   engine.enable_prefix_caching = config.enable_prefix_caching;
   SLUICE_RETURN_IF_ERROR(engine.validate());
   return engine;

@@ -29,6 +29,7 @@ LocalServiceOptions service_options(const ServerConfig& config, const std::strin
   service.names = config.served_model_names;
   if (service.names.empty()) service.names = {model_name};
   service.limits = service_limits(config);
+  service.grammars.time_limit = to_ms(config.grammar_timeout_s);
   service.stall_after = to_ms(config.stall_timeout_s);
   service.request_timeout = to_ms(config.request_timeout_s);
   return service;

@@ -154,6 +154,36 @@ void set_score(const TextLogprob& score, v1::TokenLogprob* out) {
   add_top(score, out);
 }
 
+// No form was asked for: none.
+std::optional<GrammarSpec> to_form(const v1::StructuredOutput& in) {
+  GrammarSpec form{.field = "structured_output"};
+  switch (in.form_case()) {
+    case v1::StructuredOutput::kJsonObject:
+      if (!in.json_object()) return std::nullopt;
+      form.kind = GrammarSpec::Kind::kJsonObject;
+      break;
+    case v1::StructuredOutput::kJsonSchema:
+      form.kind = GrammarSpec::Kind::kJsonSchema;
+      form.text = in.json_schema();
+      break;
+    case v1::StructuredOutput::kRegex:
+      form.kind = GrammarSpec::Kind::kRegex;
+      form.text = in.regex();
+      break;
+    case v1::StructuredOutput::kGrammar:
+      form.kind = GrammarSpec::Kind::kEbnf;
+      form.text = in.grammar();
+      break;
+    case v1::StructuredOutput::kChoice:
+      form.kind = GrammarSpec::Kind::kChoice;
+      form.choices = {in.choice().texts().begin(), in.choice().texts().end()};
+      break;
+    case v1::StructuredOutput::FORM_NOT_SET:
+      return std::nullopt;
+  }
+  return form;
+}
+
 v1::FinishReason to_proto(FinishReason reason, bool made_calls) {
   switch (reason) {
     case FinishReason::kStop:
@@ -187,6 +217,7 @@ Result<GenerateCall> to_call(v1::GenerateRequest request, const SamplingParams& 
   }
   if (request.has_add_special_tokens()) call.add_special_tokens = request.add_special_tokens();
   call.sampling = to_sampling(request.sampling(), defaults);
+  call.grammar = to_form(request.structured_output());
   call.max_tokens_given = request.sampling().has_max_tokens();
   call.stop = {request.stop().begin(), request.stop().end()};
   call.include_stop_str_in_output = request.include_stop_in_output();

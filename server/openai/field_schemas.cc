@@ -38,6 +38,41 @@ constexpr std::string_view kMessages =
 constexpr std::string_view kTurns =
     R"({"type":"array","minItems":1,"maxItems":4096,"items":{"$ref":"#/components/schemas/Turn"}})";
 
+// Of the schemas that are enforced, and of grammars and expressions, a few plain ones: what else is
+// accepted no schema can say.
+constexpr std::string_view kSchema =
+    R"({"anyOf":[{"type":"null"},{"type":"object","required":["type"],"properties":{)"
+    R"("type":{"enum":["object","array","string","integer","number","boolean","null"]}},)"
+    R"("propertyNames":{"enum":["type","title","description"]},)"
+    R"("description":"a JSON schema; see docs/api.md for what is enforced"}]})";
+constexpr std::string_view kRegex =
+    R"({"type":["string","null"],"pattern":"^[a-z]{1,20}$","description":"a regular expression"})";
+constexpr std::string_view kGrammar =
+    R"({"type":["string","null"],"pattern":"^root ::= \"[a-z]{1,20}\"$","description":"GBNF"})";
+constexpr std::string_view kChoice =
+    R"({"anyOf":[{"type":"null"},{"type":"array","minItems":1,"maxItems":1000,)"
+    R"("items":{"type":"string","pattern":"^[a-z]{1,20}$"}}]})";
+constexpr std::string_view kStructuredOutputs =
+    R"({"anyOf":[{"type":"null"},{"type":"object","maxProperties":1,"additionalProperties":false,)"
+    R"("properties":{"json":{"type":"object","required":["type"],"properties":{"type":{"enum":)"
+    R"(["object","array","string","integer","number","boolean","null"]}},)"
+    R"("propertyNames":{"enum":["type","title","description"]}},)"
+    R"("regex":{"type":"string","pattern":"^[a-z]{1,20}$"},)"
+    R"("choice":{"type":"array","minItems":1,"maxItems":1000,"items":{"type":"string","pattern":"^[a-z]{1,20}$"}},)"
+    R"("grammar":{"type":"string","pattern":"^root ::= \"[a-z]{1,20}\"$"},)"
+    R"("json_object":{"type":"boolean"}}}]})";
+constexpr std::string_view kResponseFormat =
+    R"({"anyOf":[{"type":"null"},{"type":"object","required":["type"],)"
+    R"("properties":{"type":{"enum":["text","json_object"]}}},)"
+    R"({"type":"object","required":["type","json_schema"],"properties":{"type":{"const":"json_schema"},)"
+    R"("json_schema":{"type":"object","required":["schema"],"properties":{"schema":{"type":"object",)"
+    R"("required":["type"],"properties":{"type":{"enum":["object","array","string","integer",)"
+    R"("number","boolean","null"]}},"propertyNames":{"enum":["type","title","description"]}}}}}}]})";
+constexpr std::string_view kTextConfig =
+    R"({"type":["object","null"],"properties":{"verbosity":{"type":"null"},"format":)"
+    R"({"anyOf":[{"type":"null"},{"type":"object","required":["type"],)"
+    R"("properties":{"type":{"enum":["text","json_object"]}}}]}}})";
+
 constexpr Row kRows[] = {
     {"model", R"({"type":["string","null"],"description":"one of /v1/models; absent: the first"})"},
     {"messages", kMessages},
@@ -82,11 +117,13 @@ constexpr Row kRows[] = {
     {"include", R"({"type":["array","null"],"items":{"type":"string"}})"},
     {"echo", kFlag},
     {"prompt_logprobs", kTopCount},
-    {"response_format", R"({"anyOf":[{"type":"null"},{"type":"object","required":["type"],)"
-                        R"("properties":{"type":{"const":"text"}}}]})"},
-    {"text", R"({"type":["object","null"],"properties":{"verbosity":{"type":"null"},"format":)"
-             R"({"anyOf":[{"type":"null"},{"type":"object","required":["type"],)"
-             R"("properties":{"type":{"const":"text"}}}]}}})"},
+    {"response_format", kResponseFormat},
+    {"text", kTextConfig},
+    {"structured_outputs", kStructuredOutputs},
+    {"guided_json", kSchema},
+    {"guided_regex", kRegex},
+    {"guided_choice", kChoice},
+    {"guided_grammar", kGrammar},
     {"truncation", R"({"enum":["disabled",null]})"},
     {"store", R"({"enum":[false,null]})", Protocol::kResponses},
     {"previous_response_id", R"({"enum":["",null]})"},

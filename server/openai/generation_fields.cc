@@ -3,6 +3,7 @@
 
 #include "base/text.h"
 #include "server/openai/field_reader.h"
+#include "server/openai/form_readers.h"
 #include "server/openai/generation_draft.h"
 #include "server/openai/generation_readers.h"
 #include "server/openai/newer_tools.h"
@@ -103,6 +104,11 @@ constexpr KnownField kFields[] = {
      [](F f, Draft& d) { return f.read(&d.request.call.add_special_tokens); }},
     {"cache_salt", kAll, [](F f, Draft& d) { return f.read(&d.request.call.cache_salt); }},
     {"priority", kAll, [](F f, Draft& d) { return f.read(&d.request.call.priority); }},
+    {"structured_outputs", kBoth, read_structured_outputs},
+    {"guided_json", kBoth, read_guided},
+    {"guided_regex", kBoth, read_guided},
+    {"guided_choice", kBoth, read_guided},
+    {"guided_grammar", kBoth, read_guided},
     {"attention", kAll, [](F f, Draft&) { return read_only_mode(f, "dense"); }},
     {"kv_cache", kAll, [](F f, Draft&) { return read_only_mode(f, "exact"); }},
 
@@ -159,11 +165,6 @@ constexpr struct {
     {"bad_words", kBoth},
     {"logits_processors", kBoth},
     {"logits_processor_pattern", kBoth},
-    {"guided_json", kBoth},
-    {"guided_regex", kBoth},
-    {"guided_choice", kBoth},
-    {"guided_grammar", kBoth},
-    {"structured_outputs", kBoth},
     {"use_beam_search", kBoth},
     {"truncate_prompt_tokens", kBoth},
     {"return_token_ids", kBoth},

@@ -5,6 +5,7 @@
 
 #include "base/text.h"
 #include "kernels/sampling_batch.h"
+#include "server/openai/form_readers.h"
 
 namespace sluice {
 
@@ -54,17 +55,6 @@ Status read_stream_options(const Field& field, GenerationDraft& draft) {
     SLUICE_RETURN_IF_ERROR(usage.read(&draft.request.continuous_usage));
   }
   return {};
-}
-
-// {"type": "text"} is all there is.
-Status read_response_format(const Field& field, GenerationDraft&) {
-  if (field.value.is_null()) return {};
-  const JsonValue* type = field.value.find("type");
-  if (type == nullptr || type->as_string() == nullptr) {
-    return field.mismatch("an object with a \"type\"");
-  }
-  if (*type->as_string() == "text") return {};
-  return field.unsupported(type->describe() + R"( is not supported; only {"type": "text"} is)");
 }
 
 // Scores of tokens are wanted, or more about items that no answer here has.

@@ -24,7 +24,6 @@ Status read_only_mode(const Field& field, std::string_view only);
 Status read_seed(const Field& field, GenerationDraft& draft);
 Status read_logit_bias(const Field& field, GenerationDraft& draft);
 Status read_stream_options(const Field& field, GenerationDraft& draft);
-Status read_response_format(const Field& field, GenerationDraft& draft);
 Status read_include(const Field& field, GenerationDraft& draft);
 Status read_text_config(const Field& field, GenerationDraft& draft);
 Status read_truncation(const Field& field, GenerationDraft& draft);

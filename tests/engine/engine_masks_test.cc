@@ -127,6 +127,16 @@ TEST_P(EngineMasks, AGrammarThatCannotGoOnFailsItsRequestAlone) {
   expect_as_alone(*other);
 }
 
+TEST_P(EngineMasks, ARequestThatForbidsWhatItsGrammarNeedsIsToBlame) {
+  const auto request = constrained("narrow", {.min_length = 12, .max_length = 12});
+  request->eos_ids = count_up(kTestVocab - 1);  // below min_tokens only the last id may come
+  request->sampling.min_tokens = 3;
+  run({request});
+  const Answer answer = receive(*request).at(0);
+  EXPECT_EQ(answer.finish, FinishReason::kError);
+  EXPECT_EQ(answer.error.code(), StatusCode::kInvalidArgument);
+}
+
 TEST_P(EngineMasks, AGrammarThatThrowsFailsItsRequestAlone) {
   const auto broken = constrained("broken", {.on_fill = [](int64_t length) {
                                     if (length == 3) throw std::runtime_error("planted");

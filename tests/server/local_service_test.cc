@@ -70,6 +70,24 @@ TEST(LocalService, AnswersInTextAndCountsWhatWasUsed) {
   EXPECT_EQ(generation->usage().completion_tokens, 7);
 }
 
+TEST(LocalService, AnswersInTheFormThatACallAsksFor) {
+  ServiceUnderTest service(scripted({says(" no"), says(" yesyes")}));
+  service.open();
+  GenerateCall call = completion("ab");
+  call.grammar = {.kind = GrammarSpec::Kind::kChoice, .choices = {" yes", " no \xC3\xA9"}};
+  call.sampling.n = 2;
+  auto generation = service->generate(call).value();
+  for (const ChoiceText& choice : finish(service, *generation, 2)) {
+    EXPECT_TRUE(choice.text == " yes" || choice.text == " no \xC3\xA9") << choice.text;
+    EXPECT_EQ(choice.finish, FinishReason::kStop);
+    EXPECT_EQ(choice.stop_id, std::nullopt);
+  }
+  call.grammar = {.kind = GrammarSpec::Kind::kRegex, .text = "a(", .field = "regex"};
+  expect_refusal(service->generate(call), StatusCode::kInvalidArgument, "regex", "expression");
+  call.grammar = {.kind = GrammarSpec::Kind::kJsonSchema, .text = R"({"not":{}})"};
+  expect_refusal(service->generate(call), StatusCode::kInvalidArgument, "response_format", "not");
+}
+
 TEST(LocalService, AChatIsTemplatedAndItsUsersCannotSpellControlTokens) {
   ServiceUnderTest service(scripted({says("ok")}));
   service.open();

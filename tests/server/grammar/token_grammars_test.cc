@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <functional>
 #include <random>
 #include <regex>
@@ -151,6 +152,34 @@ TEST(TokenGrammars, AChoiceIsOneOfTheTextsToTheByte) {
   expect_walks(*compile(GrammarSpec::Kind::kChoice, "", choices), [&](const std::string& text) {
     return std::find(choices.begin(), choices.end(), text) != choices.end();
   });
+}
+
+// The library itself takes ED A0 80 for a code point; it is half of a surrogate pair.
+TEST(TokenGrammars, BytesThatAreNoUtf8AreNotAllowed) {
+  const auto byte = [](uint8_t value) {
+    for (TokenId id = 0; id < tiny().vocab_size(); ++id) {
+      if (tiny().bytes_of(id, false) == std::string(1, static_cast<char>(value))) return id;
+    }
+    return TokenId{-1};
+  };
+  const auto grammar = compile(GrammarSpec::Kind::kRegex, "[^a]+");
+  const struct {
+    uint8_t lead, low, high;  // what may follow
+  } cases[] = {{0xC3, 0x80, 0xBF}, {0xE0, 0xA0, 0xBF}, {0xE1, 0x80, 0xBF}, {0xED, 0x80, 0x9F},
+               {0xF0, 0x90, 0xBF}, {0xF1, 0x80, 0xBF}, {0xF4, 0x80, 0x8F}};
+  for (const auto& wanted : cases) {
+    const std::unique_ptr<GrammarWalk> walk = grammar->walk();
+    ASSERT_TRUE(walk->accept(byte(wanted.lead)));
+    std::vector<TokenId> following;
+    for (int value = wanted.low; value <= wanted.high; ++value)
+      following.push_back(byte(static_cast<uint8_t>(value)));
+    std::ranges::sort(following);
+    EXPECT_EQ(allowed(*walk), following) << std::hex << int{wanted.lead};
+  }
+  const std::vector<TokenId> first = allowed(*grammar->walk());
+  for (const uint8_t never : {0xC0, 0xC1, 0xF5, 0xFF, 0x80}) {
+    EXPECT_EQ(std::ranges::count(first, byte(never)), 0) << std::hex << int{never};
+  }
 }
 
 TEST(TokenGrammars, ControlTokensStandInNoText) {

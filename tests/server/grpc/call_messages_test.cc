@@ -88,6 +88,32 @@ TEST(CallMessages, AnswersCarryReasoningAndCalls) {
   EXPECT_EQ(choice.finish_reason(), v1::FINISH_REASON_TOOL_CALLS);
 }
 
+TEST(CallMessages, EachFormArrives) {
+  using Kind = GrammarSpec::Kind;
+  const auto form_of = [](const v1::StructuredOutput& form) {
+    v1::GenerateRequest request;
+    request.set_text("hi");
+    *request.mutable_structured_output() = form;
+    return to_call(request, SamplingParams()).value().grammar;
+  };
+  v1::StructuredOutput form;
+  EXPECT_FALSE(form_of(form));
+  form.set_json_object(false);
+  EXPECT_FALSE(form_of(form));
+  form.set_json_object(true);
+  EXPECT_EQ(form_of(form)->kind, Kind::kJsonObject);
+  form.set_json_schema("{}");
+  EXPECT_EQ(form_of(form)->kind, Kind::kJsonSchema);
+  EXPECT_EQ(form_of(form)->text, "{}");
+  form.set_regex("a+");
+  EXPECT_EQ(form_of(form)->kind, Kind::kRegex);
+  form.set_grammar("root ::= \"a\"");
+  EXPECT_EQ(form_of(form)->kind, Kind::kEbnf);
+  form.mutable_choice()->add_texts("yes");
+  EXPECT_EQ(form_of(form)->kind, Kind::kChoice);
+  EXPECT_EQ(form_of(form)->choices, std::vector<std::string>{"yes"});
+}
+
 TEST(CallMessages, EveryFieldArrives) {
   v1::GenerateRequest request;
   request.mutable_token_ids()->add_ids(5);
