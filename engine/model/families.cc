@@ -90,9 +90,13 @@ void read_common(ConfigFields& fields, ModelConfig& config, bool tied_by_default
   refuse_unsupported(fields);
 }
 
+// A sliding_window of Llama's own is ignored, as by transformers.
 void read_llama(ConfigFields& fields, ModelConfig& config) {
   read_common(fields, config);
   expect_activation(fields, "hidden_act", "silu");
+  for (const char* key : {"attn_logit_softcapping", "final_logit_softcapping"}) {
+    if (fields.has(key)) fields.refuse(key, "soft caps are Gemma's, and not supported here");
+  }
 }
 
 void read_mistral(ConfigFields& fields, ModelConfig& config) {

@@ -116,7 +116,7 @@ INSTANTIATE_TEST_SUITE_P(Table, RefusedConfig, testing::Values(
     Change{"rope_scaling", "7", "expected an object or null"},
     Change{"attention_bias", "1", "expected true or false"},
     Change{"hidden_act", "\"gelu\"", "only \"silu\""},
-    Change{"sliding_window", "-1", "sliding_window is -1; expected at least 1"},
+    Change{"final_logit_softcapping", "30", "soft caps are Gemma's"},
     Change{"quantization_config", R"({"bits":4})", "only float weights"},
     Change{"partial_rotary_factor", "2", "expected more than 0, at most 1"},
     Change{"torch_dtype", "\"float8_e4m3fn\"", "float32, bfloat16 and float16 are supported"},
