@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "base/text.h"
+#include "server/grammar/spec_checks.h"
 #include "server/text/json_text.h"
 #include "server/text/json_value.h"
 
@@ -62,36 +63,58 @@ std::string const_string(std::string_view text) {
   return str(R"({"type":"const_string","value":)", quoted(text), "}");
 }
 
-bool is_strict(const JsonValue& tool) {
+// Whether calls of `tool` are held to its schema: as it says, else where calls are forced.
+bool is_held(const JsonValue& tool, bool forced) {
   const JsonValue* strict = tool.find("function")->find("strict");
-  return strict != nullptr && strict->as_bool() != nullptr && *strict->as_bool();
+  return strict == nullptr || strict->is_null() ? forced : *strict->as_bool();
 }
 
-// One tool's calls. A tool without parameters takes none. White space is bounded, as nothing else
-// ends what a small model likes to repeat.
-std::string tag_of(const JsonValue& tool, const CallForm& form, bool with_schema) {
-  const JsonValue& function = *tool.find("function");
-  const JsonValue* parameters = function.find("parameters");
-  std::string schema = R"({"type":"object"})";
-  if (with_schema && parameters != nullptr && !parameters->is_null()) {
-    schema.clear();
-    append_json(&schema, *parameters);
-  } else if (with_schema) {
-    schema = R"({"type":"object","properties":{},"additionalProperties":false})";
+// A tool without parameters takes none.
+std::string schema_of(const JsonValue& tool) {
+  const JsonValue* parameters = tool.find("function")->find("parameters");
+  if (parameters == nullptr || parameters->is_null()) {
+    return R"({"type":"object","properties":{},"additionalProperties":false})";
   }
-  const std::string begin = str(form.begin, *function.find("name")->as_string(), form.then);
+  std::string schema;
+  append_json(&schema, *parameters);
+  return schema;
+}
+
+// One tool's calls. White space is bounded, as nothing else ends what a small model likes to
+// repeat.
+std::string tag_of(const JsonValue& tool, const CallForm& form, bool held) {
+  const std::string& name = *tool.find("function")->find("name")->as_string();
+  const std::string begin = str(form.begin, name, form.then);
   return str(R"({"type":"tag","begin":)", quoted(begin),
-             R"(,"content":{"type":"json_schema","max_whitespace_cnt":2,"json_schema":)", schema,
-             R"(},"end":)", quoted(form.end), "}");
+             R"(,"content":{"type":"json_schema","max_whitespace_cnt":2,"json_schema":)",
+             held ? schema_of(tool) : R"({"type":"object"})", R"(},"end":)", quoted(form.end), "}");
+}
+
+bool may_be_called(const GenerateCall& call, const JsonValue& tool) {
+  const std::string& name = *tool.find("function")->find("name")->as_string();
+  return call.required_tool.empty() || name == call.required_tool;
+}
+
+// What cannot be enforced of the schemas that calls are held to.
+Status check_schemas(const GenerateCall& call, bool forced) {
+  const JsonValue::Array& tools = *call.tools->as_array();
+  for (size_t i = 0; i < tools.size(); ++i) {
+    if (!may_be_called(call, tools[i]) || !is_held(tools[i], forced)) continue;
+    GrammarSpec schema;
+    schema.kind = GrammarSpec::Kind::kJsonSchema;
+    schema.text = schema_of(tools[i]);
+    schema.field = str("tools[", i, "].function.parameters");
+    SLUICE_RETURN_IF_ERROR(check_grammar_spec(schema));
+  }
+  return {};
 }
 
 // Nothing but calls: one or more, of one tool or any.
 std::string only_calls(const GenerateCall& call, const CallForm& form) {
   std::string tags;
   for (const JsonValue& tool : *call.tools->as_array()) {
-    const std::string& name = *tool.find("function")->find("name")->as_string();
-    if (!call.required_tool.empty() && name != call.required_tool) continue;
-    tags.append(tags.empty() ? "" : ",").append(tag_of(tool, form, /*with_schema=*/true));
+    if (!may_be_called(call, tool)) continue;
+    tags.append(tags.empty() ? "" : ",").append(tag_of(tool, form, is_held(tool, true)));
   }
   const bool one = !call.parallel_tool_calls || !call.required_tool.empty();
   std::string out = str(R"({"type":"tags_with_separator","tags":[)", tags, R"(],"separator":)",
@@ -106,7 +129,7 @@ std::string only_calls(const GenerateCall& call, const CallForm& form) {
 std::string calls_in_text(const GenerateCall& call, const CallForm& form) {
   std::string tags;
   for (const JsonValue& tool : *call.tools->as_array()) {
-    tags.append(tags.empty() ? "" : ",").append(tag_of(tool, form, is_strict(tool)));
+    tags.append(tags.empty() ? "" : ",").append(tag_of(tool, form, is_held(tool, false)));
   }
   return str(R"({"type":"triggered_tags","triggers":[)", quoted(form.trigger), R"(],"tags":[)",
              tags, R"(],"at_least_one":false,"stop_after_first":)",
@@ -134,7 +157,7 @@ Result<std::optional<GrammarSpec>> call_grammar(const GenerateCall& call,
   if (call.tools == nullptr || call.tool_choice == ToolChoice::kNone) return {std::nullopt};
   const JsonValue::Array& tools = *call.tools->as_array();
   size_t strict = 0;
-  while (strict < tools.size() && !is_strict(tools[strict])) ++strict;
+  while (strict < tools.size() && !is_held(tools[strict], false)) ++strict;
   if (!forced && strict == tools.size()) return {std::nullopt};
   const CallForm* form = form_of(format.calls);
   if (forced && form == nullptr) {
@@ -153,6 +176,7 @@ Result<std::optional<GrammarSpec>> call_grammar(const GenerateCall& call,
                       "\"auto\"; use \"required\", or leave it out"),
                   field);
   }
+  SLUICE_RETURN_IF_ERROR(check_schemas(call, forced));
   GrammarSpec spec;
   spec.kind = GrammarSpec::Kind::kStructuralTag;
   spec.field = forced ? "tool_choice" : "tools";

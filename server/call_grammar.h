@@ -13,7 +13,8 @@ namespace sluice {
 
 // Of a call that check_tools() has passed. `reasoning_opened`: by the prompt; what comes before the
 // reasoning's end is free. Nothing: the answer is free. kUnimplemented names the field that the
-// model's format cannot honour, and the way out.
+// model's format cannot honour, and the way out; kInvalidArgument the schema that cannot be
+// enforced.
 Result<std::optional<GrammarSpec>> call_grammar(const GenerateCall& call,
                                                 const AnswerFormat& format, bool reasoning_opened);
 

@@ -29,6 +29,7 @@ def tool(name, properties, **more):
 
 
 WEATHER = tool("get_weather", {"city": {"enum": ["Rome", "Oslo"]}, "days": {"enum": [1, 2]}})
+TIME = tool("get_time", {"zone": {"enum": ["CET", "UTC"]}})
 
 
 @pytest.fixture(scope="module")
@@ -91,3 +92,81 @@ def test_wrong_tools_are_named(tool_client, more, param):
     with pytest.raises(openai.BadRequestError) as refused:
         create(tool_client, **more)
     assert refused.value.param == param
+
+
+# ---- forced calls ----
+
+
+def check_call(call, name):
+    assert call.function.name == name and call.type == "function" and call.id.startswith("call_")
+    arguments = json.loads(call.function.arguments)
+    expected = WEATHER if name == "get_weather" else TIME
+    assert set(arguments) == set(expected["function"]["parameters"]["properties"])
+    return arguments
+
+
+@pytest.mark.parametrize("name", ["get_weather", "get_time"])
+def test_a_named_tool_is_called_once(tool_client, name):
+    named = {"type": "function", "function": {"name": name}}
+    choice = create(tool_client, tools=[WEATHER, TIME], tool_choice=named, max_tokens=200).choices[0]
+    assert choice.finish_reason == "tool_calls" and choice.message.content is None
+    [call] = choice.message.tool_calls
+    check_call(call, name)
+
+
+def test_required_makes_calls_and_nothing_else(tool_client):
+    ask = {"tools": [WEATHER, TIME], "tool_choice": "required", "max_tokens": 200, "parallel_tool_calls": False}
+    choice = create(tool_client, **ask).choices[0]
+    assert choice.finish_reason == "tool_calls" and choice.message.content is None
+    [call] = choice.message.tool_calls
+    check_call(call, call.function.name)
+
+
+def test_a_streamed_call_is_the_whole_one_in_pieces(tool_client):
+    named = {"type": "function", "function": {"name": "get_weather"}}
+    ask = {"tools": [WEATHER], "tool_choice": named, "max_tokens": 200}
+    whole = create(tool_client, **ask).choices[0].message.tool_calls[0]
+    chunks = [chunk.choices[0] for chunk in create(tool_client, stream=True, **ask)]
+    pieces = [piece for chunk in chunks for piece in chunk.delta.tool_calls or []]
+    assert {piece.index for piece in pieces} == {0}
+    assert [piece.id for piece in pieces if piece.id] == [pieces[0].id]
+    assert [piece.function.name for piece in pieces if piece.function.name] == ["get_weather"]
+    assert "".join(piece.function.arguments for piece in pieces) == whole.function.arguments
+    assert len(pieces) > 2
+    assert [chunk.finish_reason for chunk in chunks if chunk.finish_reason] == ["tool_calls"]
+    assert not any(chunk.delta.content for chunk in chunks)
+
+
+def test_every_choice_makes_its_own_call(tool_client):
+    ask = {"tools": [WEATHER, TIME], "tool_choice": "required", "max_tokens": 200, "parallel_tool_calls": False}
+    choices = create(tool_client, n=4, temperature=1, seed=1, **ask).choices
+    calls = [choice.message.tool_calls[0] for choice in choices]
+    assert len({call.id for call in calls}) == 4
+    for call in calls:
+        check_call(call, call.function.name)
+
+
+def test_a_forced_call_comes_behind_the_reasoning(tool_client):
+    thinking = {"chat_template_kwargs": {"enable_thinking": True}}
+    named = {"type": "function", "function": {"name": "get_time"}}
+    choice = create(tool_client, tools=[TIME], tool_choice=named, max_tokens=40, extra_body=thinking).choices[0]
+    # The small model never ends what it thinks: all of it is reasoning, and nothing a call.
+    assert choice.message.reasoning_content and not choice.message.tool_calls
+
+
+def test_the_sdk_parses_strict_tools(tool_client):
+    strict = {**WEATHER, "function": {**WEATHER["function"], "strict": True}}
+    ask = {"tools": [strict], "tool_choice": "required", "parallel_tool_calls": False, "max_tokens": 200}
+    message = tool_client.chat.completions.parse(**ASK, **ask).choices[0].message
+    assert message.tool_calls[0].function.parsed_arguments["city"] in ("Rome", "Oslo")
+
+
+def test_auto_finds_the_calls_that_a_model_makes(tool_client):
+    call = '<tool_call>\n{"name": "get_time", "arguments": {"zone": "UTC"}}\n</tool_call>'
+    said = {"structured_outputs": {"choice": ["One moment.\n" + call + "\n" + call]}}
+    ask = {"tools": [WEATHER, TIME], "max_tokens": 200, "extra_body": said}
+    message = create(tool_client, **ask).choices[0].message
+    assert message.content == "One moment."
+    assert [check_call(call, "get_time") for call in message.tool_calls] == [{"zone": "UTC"}] * 2
+    only = create(tool_client, parallel_tool_calls=False, **ask).choices[0]
+    assert len(only.message.tool_calls) == 1 and only.finish_reason == "tool_calls"

@@ -107,6 +107,22 @@ TEST(CallGrammar, RefusesWhatItCannotForce) {
   }
 }
 
+TEST(CallGrammar, RefusesSchemasThatItCannotEnforce) {
+  GenerateCall call = forcing();
+  const auto offer = [&](const char* more) {
+    call.tools = std::make_shared<const JsonValue>(
+        JsonValue::parse(str(R"([{"type":"function","function":{"name":"f","parameters":)",
+                             R"({"type":"object","not":{}})", more, "}}]"))
+            .value());
+    return call_grammar(call, format_of("hermes"), false).status().field();
+  };
+  EXPECT_EQ(offer(""), "tools[0].function.parameters");
+  EXPECT_EQ(offer(R"(,"strict":false)"), "");
+  call.tool_choice = ToolChoice::kAuto;
+  EXPECT_EQ(offer(""), "");
+  EXPECT_EQ(offer(R"(,"strict":true)"), "tools[0].function.parameters");
+}
+
 // Whatever a model likes: behind the mask it makes calls, and nothing else.
 TEST(CallGrammar, RandomAnswersAreCalls) {
   const uint32_t seed = std::random_device()();
