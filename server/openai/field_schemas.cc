@@ -72,6 +72,10 @@ constexpr std::string_view kTextConfig =
     R"({"type":["object","null"],"properties":{"verbosity":{"type":"null"},"format":)"
     R"({"anyOf":[{"type":"null"},{"type":"object","required":["type"],)"
     R"("properties":{"type":{"enum":["text","json_object"]}}}]}}})";
+constexpr std::string_view kOutputConfig =
+    R"({"type":["object","null"],"properties":{"effort":{"type":"null"},"format":)"
+    R"({"anyOf":[{"type":"null"},{"type":"object","required":["type"],)"
+    R"("properties":{"type":{"enum":["text","json_object"]}}}]}}})";
 
 constexpr Row kRows[] = {
     {"model", R"({"type":["string","null"],"description":"one of /v1/models; absent: the first"})"},
@@ -119,6 +123,7 @@ constexpr Row kRows[] = {
     {"prompt_logprobs", kTopCount},
     {"response_format", kResponseFormat},
     {"text", kTextConfig},
+    {"output_config", kOutputConfig},
     {"structured_outputs", kStructuredOutputs},
     {"guided_json", kSchema},
     {"guided_regex", kRegex},

@@ -82,6 +82,19 @@ Status read_text_config(const Field& field, GenerationDraft& draft) {
   return format == nullptr ? Status() : read_response_format({"text.format", *format}, draft);
 }
 
+Status read_output_config(const Field& field, GenerationDraft& draft) {
+  if (field.value.is_null()) return {};
+  if (field.value.as_object() == nullptr) return field.mismatch("an object");
+  if (const JsonValue* effort = field.value.find("effort");
+      effort != nullptr && !effort->is_null()) {
+    return Field{"output_config.effort", *effort}.unsupported(
+        "not supported by this server; leave it out");
+  }
+  const JsonValue* format = field.value.find("format");
+  return format == nullptr ? Status()
+                           : read_response_format({"output_config.format", *format}, draft);
+}
+
 Status read_truncation(const Field& field, GenerationDraft&) {
   std::string mode = "disabled";
   SLUICE_RETURN_IF_ERROR(field.read(&mode));

@@ -26,6 +26,7 @@ Status read_logit_bias(const Field& field, GenerationDraft& draft);
 Status read_stream_options(const Field& field, GenerationDraft& draft);
 Status read_include(const Field& field, GenerationDraft& draft);
 Status read_text_config(const Field& field, GenerationDraft& draft);
+Status read_output_config(const Field& field, GenerationDraft& draft);
 Status read_truncation(const Field& field, GenerationDraft& draft);
 Status read_store(const Field& field, GenerationDraft& draft);
 Status read_previous_response(const Field& field, GenerationDraft& draft);

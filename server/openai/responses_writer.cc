@@ -18,7 +18,7 @@ constexpr std::string_view kFixedMembers =
     R"(,"background":false,"conversation":null,"instructions":null,"max_tool_calls":null)"
     R"(,"metadata":{},"previous_response_id":null,"prompt":null)"
     R"(,"reasoning":{"effort":null,"summary":null},"service_tier":"default","store":false)"
-    R"(,"text":{"format":{"type":"text"}},"truncation":"disabled")";
+    R"(,"truncation":"disabled")";
 
 // "tools":[...] as the client wrote them: each function's members beside its type.
 void append_tools(std::string* out, const JsonValue* tools) {
@@ -73,6 +73,7 @@ std::string parameters_of(const GenerateCall& call) {
   } else {
     out += "null";
   }
+  if (!call.grammar) out += R"(,"text":{"format":{"type":"text"}})";
   append_tools(&out, call.tools.get());
   append_tool_choice(&out, call);
   return out;

@@ -105,6 +105,16 @@ TEST(MessagesRequest, IsAChat) {
   EXPECT_FALSE(request->call.continue_final_message);
 }
 
+TEST(MessagesRequest, GivesTheAnswerAForm) {
+  const Result<ApiRequest> request = parse_messages_request(
+      R"({"max_tokens":5,"messages":[{"role":"user","content":"a"}],
+          "output_config":{"format":{"type":"json_schema","schema":{"type":"object"}}}})",
+      {});
+  ASSERT_TRUE(request.ok()) << request.status().message();
+  EXPECT_EQ(request->call.grammar->text, R"({"type":"object"})");
+  EXPECT_EQ(request->call.grammar->field, "output_config.format");
+}
+
 TEST(MessagesRequest, GoesOnWithAnAnswerThatTheClientBegan) {
   const Result<ApiRequest> request = parse_messages_request(
       R"({"max_tokens":5,"messages":[{"role":"user","content":"a"},
@@ -136,6 +146,7 @@ INSTANTIATE_TEST_SUITE_P(
     testing::Values(
         Refusal{R"("thinking":{"type":"enabled","budget_tokens":1024})", "thinking", "disabled"},
         Refusal{R"("thinking":true)", "thinking", "an object"},
+        Refusal{R"("output_config":{"effort":"high"})", "output_config.effort", "leave it out"},
         Refusal{R"("system":3)", "system", "a string or an array"},
         Refusal{R"("container":"c")", "container", "leave it out"},
         Refusal{R"("mcp_servers":[{}])", "mcp_servers", "leave it out"},
