@@ -214,19 +214,17 @@ def start_work(server):
 
 def test_an_engine_that_stands_is_not_ready_until_it_moves_again(tmp_path):
     with Server(tmp_path / "log", stall_timeout=1) as server, contextlib.closing(start_work(server)):
-        thread = ptrace.hold(server, ENGINE_THREAD)
-        wait_for(lambda: server.status("/health/ready") == 503, 10, "no longer ready")
-        assert server.status("/health/live") == 200, "alive, so that it is not killed too early"
-        wait_for(lambda: not grpc_serves(server), 10, "the same over gRPC")
-        assert healthcheck("--port", server.port) == 1
-        ptrace.release(thread)
+        with ptrace.held(server, ENGINE_THREAD):
+            wait_for(lambda: server.status("/health/ready") == 503, 10, "no longer ready")
+            assert server.status("/health/live") == 200, "alive, so that it is not killed too early"
+            wait_for(lambda: not grpc_serves(server), 10, "the same over gRPC")
+            assert healthcheck("--port", server.port) == 1
         wait_for(lambda: server.status("/health/ready") == 200, 10, "ready again")
 
 
 def test_the_watchdog_writes_the_state_and_ends_the_server_with_status_3(tmp_path):
     with Server(tmp_path / "log", stall_timeout=1, watchdog_timeout=2) as server:
-        with contextlib.closing(start_work(server)):
-            thread = ptrace.hold(server, ENGINE_THREAD)
+        with contextlib.closing(start_work(server)), ptrace.held(server, ENGINE_THREAD) as thread:
             ptrace.reap(thread)
             assert server.wait() == 3
         last = server.log().splitlines()[-1]
@@ -236,8 +234,6 @@ def test_the_watchdog_writes_the_state_and_ends_the_server_with_status_3(tmp_pat
 
 def test_an_idle_engine_is_no_standing_one(tmp_path):
     with Server(tmp_path / "log", stall_timeout=1, watchdog_timeout=1) as server:
-        thread = ptrace.hold(server, ENGINE_THREAD)
-        with pytest.raises(AssertionError):
+        with ptrace.held(server, ENGINE_THREAD), pytest.raises(AssertionError):
             wait_for(lambda: server.status("/health/ready") != 200, 3, "not ready")
-        ptrace.release(thread)
         assert server.post("/v1/completions", BODY)[0] == 200
