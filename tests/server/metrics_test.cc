@@ -3,18 +3,21 @@
 
 #include <gtest/gtest.h>
 
-#include <regex>
 #include <set>
+#include <sstream>
+#include <string>
 
 namespace sluice {
 namespace {
 
 // The families of a scrape.
 std::set<std::string> families(const std::string& scraped) {
-  const std::regex type("# TYPE (\\S+) ");
   std::set<std::string> names;
-  for (std::sregex_iterator at(scraped.begin(), scraped.end(), type), end; at != end; ++at) {
-    names.insert((*at)[1]);
+  std::istringstream lines(scraped);
+  for (std::string line; std::getline(lines, line);) {
+    std::istringstream words(line);
+    std::string hash, keyword, name;
+    if (words >> hash >> keyword >> name && hash == "#" && keyword == "TYPE") names.insert(name);
   }
   return names;
 }

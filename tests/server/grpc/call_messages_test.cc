@@ -51,17 +51,15 @@ TEST(CallMessages, ToolsArriveAsOpenAiWritesThem) {
     append_json(&out, value);
     return out;
   };
-  EXPECT_EQ(as_text(*call.tools),
-            R"([{"type":"function","function":{"name":"f","description":"",)"
-            R"("parameters":{"type":"object"},"strict":true}}])");
+  EXPECT_EQ(as_text(*call.tools), R"([{"type":"function","function":{"name":"f","description":"",)"
+                                  R"("parameters":{"type":"object"},"strict":true}}])");
   EXPECT_EQ(call.tool_choice, ToolChoice::kRequired);
   EXPECT_EQ(call.required_tool, "f");
   EXPECT_FALSE(call.parallel_tool_calls);
   const auto& messages = std::get<std::vector<ChatMessage>>(call.prompt);
   EXPECT_FALSE(messages[0].has_content);
-  EXPECT_EQ(as_text(*messages[0].more),
-            R"({"tool_calls":[{"id":"1","type":"function",)"
-            R"("function":{"name":"f","arguments":{"x":[1]}}}]})");
+  EXPECT_EQ(as_text(*messages[0].more), R"({"tool_calls":[{"id":"1","type":"function",)"
+                                        R"("function":{"name":"f","arguments":{"x":[1]}}}]})");
   EXPECT_EQ(as_text(*messages[1].more), R"({"tool_call_id":"1"})");
 
   old.set_arguments("[");
